@@ -1,0 +1,57 @@
+"""Which torch device a fit uses; no other file asks torch for its devices."""
+
+from __future__ import annotations
+
+import torch
+
+
+def resolve_device(device: str) -> torch.device:
+    """Turn a ``device`` parameter into a device that is present.
+
+    Parameters
+    ----------
+    device : str
+        ``"auto"`` takes CUDA, then Apple's MPS, then the CPU; anything else is a torch device string.
+
+    Returns
+    -------
+    torch.device
+
+    Raises
+    ------
+    ValueError
+        When the string names no device, or one that this machine lacks.
+
+    Examples
+    --------
+    >>> resolve_device("cpu")
+    device(type='cpu')
+    """
+    if device == "auto":
+        return torch.device(_best_present())
+    try:
+        resolved = torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(f"device={device!r} is not a torch device; try 'auto', 'cpu' or 'cuda:0'") from error
+    if not _is_present(resolved):
+        raise ValueError(f"device={device!r} is not present on this machine; device='auto' takes what is")
+    return resolved
+
+
+def _best_present() -> str:
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def _is_present(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count()
+    return device.type == "cpu" or (device.type == "mps" and torch.backends.mps.is_available())
+
+
+def cuda_indices(device: torch.device) -> list[int]:
+    """The CUDA devices whose random state a fit on `device` may touch (none off CUDA)."""
+    if device.type != "cuda":
+        return []
+    return [torch.cuda.current_device() if device.index is None else device.index]

@@ -1,0 +1,168 @@
+"""The half of an estimator that owns the target: labels in, margins out as labels, probabilities, numbers.
+
+A family base (a net, a booster, a blend) supplies ``margin(X)`` and ``_fit(X, target, ...)``; the head makes a
+classifier or a regressor of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from inspect import Parameter, signature
+from typing import Any, ClassVar
+
+import numpy as np
+from scipy.special import expit, softmax
+from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.validation import check_is_fitted
+
+from hybridlearn._target import encode_classes, to_numbers
+
+
+def probabilities(margin: np.ndarray) -> np.ndarray:
+    """Turn margins into probabilities.
+
+    Parameters
+    ----------
+    margin : ndarray of shape (n_rows, 1) or (n_rows, n_classes)
+        Log-odds of the second class, or log-probabilities up to a constant a row.
+
+    Returns
+    -------
+    ndarray of shape (n_rows, n_classes), float64
+        Rows sum to 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> probabilities(np.array([[0.0]]))
+    array([[0.5, 0.5]])
+    """
+    if margin.shape[1] > 1:
+        return softmax(margin, axis=1)
+    return np.column_stack([expit(-margin[:, 0]), expit(margin[:, 0])])
+
+
+def centred(log_probabilities: np.ndarray) -> np.ndarray:
+    """Shift each row to sum to 0: the margin of a multiclass model."""
+    return log_probabilities - log_probabilities.mean(axis=1, keepdims=True)
+
+
+def also_takes(**defaults: Any) -> Callable[[type], type]:
+    """Class decorator: constructor parameters that only this one of a pair has.
+
+    The pair shares the ``__init__`` of its family; here it gets keyword-only parameters more, which stand in the
+    signature as if written there. So no pair writes its parameters twice.
+    """
+
+    def decorate(cls: type) -> type:
+        inherited = cls.__init__  # type: ignore[misc]
+        own = [Parameter(name, Parameter.KEYWORD_ONLY, default=value) for name, value in defaults.items()]
+        shared = signature(inherited)
+
+        @wraps(inherited)
+        def __init__(self: Any, **params: Any) -> None:  # noqa: N807
+            bound = __init__.__signature__.bind(self, **params)  # type: ignore[attr-defined]
+            bound.apply_defaults()
+            chosen = bound.kwargs
+            for name in defaults:
+                setattr(self, name, chosen.pop(name))
+            inherited(self, **chosen)
+
+        __init__.__signature__ = shared.replace(parameters=[*shared.parameters.values(), *own])  # type: ignore
+        cls.__init__ = __init__  # type: ignore[misc]
+        return cls
+
+    return decorate
+
+
+class ClassifierHead(ClassifierMixin):
+    """Owns ``classes_`` and everything that is said of a class."""
+
+    _is_classifier: ClassVar[bool] = True
+
+    def _encode_target(self, y: np.ndarray) -> np.ndarray:
+        """Set ``classes_``; class codes of shape (n_rows,), int64."""
+        self.classes_, codes = encode_classes(self, y)
+        return codes
+
+    def _class_weights(self, codes: np.ndarray) -> np.ndarray:
+        """Weight of each row by ``class_weight``, shape (n_rows,)."""
+        return compute_sample_weight(self.class_weight, self.classes_[codes])
+
+    @property
+    def _n_outputs(self) -> int:
+        return 1 if len(self.classes_) == 2 else len(self.classes_)
+
+    def decision_function(self, X: Any) -> np.ndarray:
+        """Margin of each row: log-odds of ``classes_[1]``, or centred log-probabilities of all classes.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_rows, n_columns)
+
+        Returns
+        -------
+        ndarray of shape (n_rows,) or (n_rows, n_classes), float64
+        """
+        margin = self.margin(X)
+        return margin[:, 0] if margin.shape[1] == 1 else margin
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Probability of each class.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_rows, n_columns)
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_classes), float64
+            Rows sum to 1; columns in the order of ``classes_``.
+        """
+        return probabilities(self.margin(X))
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Most probable class.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_rows, n_columns)
+
+        Returns
+        -------
+        ndarray of shape (n_rows,)
+            Of the type of ``classes_``.
+        """
+        check_is_fitted(self)
+        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+
+
+class RegressorHead(RegressorMixin):
+    """Owns a target of numbers."""
+
+    _is_classifier: ClassVar[bool] = False
+    _n_outputs: ClassVar[int] = 1
+
+    def _encode_target(self, y: np.ndarray) -> np.ndarray:
+        """Numbers of shape (n_rows,), float64."""
+        return to_numbers(y)
+
+    def _class_weights(self, target: np.ndarray) -> np.ndarray:
+        """Ones: a regression has no classes to weigh."""
+        return np.ones(len(target))
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Predict the target.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_rows, n_columns)
+
+        Returns
+        -------
+        ndarray of shape (n_rows,), float64
+            In units of the target.
+        """
+        return self.margin(X)[:, 0]

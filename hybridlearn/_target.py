@@ -1,0 +1,121 @@
+"""Targets, weights and groups in, plain validated arrays out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pandas.api import types
+from sklearn.preprocessing import LabelEncoder
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import assert_all_finite, check_consistent_length, column_or_1d
+
+from hybridlearn._compat import check_sample_weight
+
+
+def plain_target(estimator: Any, X: Any, y: Any) -> np.ndarray:
+    """Validate that `y` is a target for the rows of `X`.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Named in the errors.
+    X : array-like or DataFrame
+        Must have as many rows; must not hold the target as a column.
+    y : array-like of shape (n_rows,)
+        Numbers, text, booleans, categories, nullable or not.
+
+    Returns
+    -------
+    ndarray of shape (n_rows,)
+        Of a plain numpy dtype, without missing or infinite values.
+
+    Raises
+    ------
+    ValueError
+        Missing values, another length than `X`, a target among the columns.
+    """
+    if y is None:
+        name = type(estimator).__name__
+        raise ValueError(f"{name} requires y to be passed, but the target y is None")
+    _check_is_no_column(X, y)
+    if types.is_extension_array_dtype(getattr(y, "dtype", None)):
+        y = _without_extension_dtype(pd.Series(y))
+    array = column_or_1d(y, warn=True)
+    if array.dtype.kind == "c":
+        raise ValueError("Complex data not supported: y")
+    if array.dtype.kind == "O":
+        array = pd.Series(array).infer_objects().to_numpy()
+    _check_no_missing(pd.Series(array))
+    if array.dtype.kind == "f":
+        assert_all_finite(array, input_name="y")
+    check_consistent_length(X, array)
+    return array
+
+
+def _check_no_missing(y: pd.Series) -> None:
+    n_missing = int(y.isna().sum())
+    if n_missing:
+        raise ValueError(f"Input y contains NaN: {n_missing} rows have no target; drop them")
+
+
+def encode_classes(estimator: Any, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Classes, sorted and of their own type, and each row's position in them (int64).
+
+    Raises
+    ------
+    ValueError
+        A continuous target, or one class only.
+    """
+    check_classification_targets(y)
+    encoder = LabelEncoder().fit(y)
+    if len(encoder.classes_) < 2:
+        raise ValueError(
+            f"y holds one class only ({encoder.classes_[0]!r}); {type(estimator).__name__} needs at least 2 classes"
+        )
+    return encoder.classes_, encoder.transform(y).astype(np.int64)
+
+
+def to_numbers(y: np.ndarray) -> np.ndarray:
+    """Regression target as float64, or a ValueError."""
+    try:
+        return y.astype(np.float64)
+    except ValueError as error:
+        raise ValueError(f"Unknown label type: y must hold numbers for a regression: {error}") from error
+
+
+def _without_extension_dtype(y: pd.Series) -> np.ndarray:
+    _check_no_missing(y)
+    if isinstance(y.dtype, pd.CategoricalDtype):
+        return np.asarray(y)
+    if types.is_bool_dtype(y.dtype):
+        return y.to_numpy(dtype=bool)
+    if types.is_numeric_dtype(y.dtype):
+        return y.to_numpy(dtype=np.int64 if types.is_integer_dtype(y.dtype) else np.float64)
+    return y.to_numpy(dtype=object)
+
+
+def _check_is_no_column(X: Any, y: Any) -> None:
+    name = getattr(y, "name", None)
+    if name is None or not isinstance(X, pd.DataFrame) or name not in X.columns or len(X) != len(y):
+        return
+    column = X[name]
+    if isinstance(column, pd.Series) and (column.to_numpy() == np.asarray(y)).all():
+        raise ValueError(f"column {name!r} of X is the target itself; drop it: X.drop(columns={name!r})")
+
+
+def read_weights(sample_weight: Any, X: Any) -> np.ndarray:
+    """Validate weights: float64 of shape (n_rows,), ones for None; negative, NaN or all zero is a ValueError."""
+    return check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+
+
+def read_groups(groups: Any, X: Any) -> np.ndarray | None:
+    """Validate groups: int codes of shape (n_rows,), None for None; a missing group is a ValueError."""
+    if groups is None:
+        return None
+    codes, _ = pd.factorize(column_or_1d(groups))
+    check_consistent_length(X, codes)
+    if (codes < 0).any():
+        raise ValueError(f"groups is missing for {int((codes < 0).sum())} rows; give each row a group")
+    return codes

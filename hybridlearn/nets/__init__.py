@@ -1,0 +1,5 @@
+"""Estimators that have a net."""
+
+from hybridlearn.nets._mlp import TabularMLPClassifier, TabularMLPRegressor
+
+__all__ = ["TabularMLPClassifier", "TabularMLPRegressor"]

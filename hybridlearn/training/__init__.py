@@ -1,0 +1,16 @@
+"""The trainer: skorch on tensors that stay on the device."""
+
+from hybridlearn.training._batches import TensorBatches, TensorTable
+from hybridlearn.training._net import DivergedError, WeightedNet
+from hybridlearn.training._train import History, TrainingSettings, infer, train
+
+__all__ = [
+    "DivergedError",
+    "History",
+    "TensorBatches",
+    "TensorTable",
+    "TrainingSettings",
+    "WeightedNet",
+    "infer",
+    "train",
+]

@@ -1,0 +1,398 @@
+"""XGBoost as a pair of estimators that take a table as it is and know when to stop."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import xgboost as xgb
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from hybridlearn._compat import CallbackSupportMixin, StrOptions, integer, real
+from hybridlearn._device import resolve_device
+from hybridlearn._docs import shares_doc
+from hybridlearn._fitting import whole_fit
+from hybridlearn._heads import ClassifierHead, RegressorHead, also_takes, centred
+from hybridlearn._progress import FitProgress
+from hybridlearn._random import RandomState, draw_seed
+from hybridlearn.table import TrainingRows, read_table, read_training_rows
+from hybridlearn.trees._encoding import TreeEncoder
+from hybridlearn.trees._monotone import monotone_constraints
+
+
+class BaseBoostedTrees(CallbackSupportMixin, BaseEstimator):
+    """Parameters, encoding, inner split and training of a booster; the heads name the loss."""
+
+    _parameter_constraints: ClassVar[dict] = {
+        "n_estimators": [integer(1)],
+        "learning_rate": [real(0, closed="neither")],
+        "max_depth": [integer(0)],
+        "max_leaf_nodes": [integer(0)],
+        "min_child_weight": [real(0, closed="left")],
+        "subsample": [real(0, 1, closed="right")],
+        "max_features": [real(0, 1, closed="right")],
+        "l2_regularization": [real(0, closed="left")],
+        "max_bins": [integer(2)],
+        "monotonic_cst": ["array-like", dict, None],
+        "categories": [StrOptions({"encode", "native"})],
+        "max_onehot_levels": [integer(0)],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [real(0, 1, closed="neither")],
+        "n_iter_no_change": [integer(1)],
+        "device": [str],
+        "n_jobs": [integer(-1), None],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        *,
+        n_estimators: int = 1000,
+        learning_rate: float = 0.05,
+        max_depth: int = 6,
+        max_leaf_nodes: int = 0,
+        min_child_weight: float = 1.0,
+        subsample: float = 0.8,
+        max_features: float = 0.8,
+        l2_regularization: float = 1.0,
+        max_bins: int = 256,
+        monotonic_cst: Any = None,
+        categories: str = "encode",
+        max_onehot_levels: int = 8,
+        early_stopping: bool = True,
+        validation_fraction: float = 0.15,
+        n_iter_no_change: int = 50,
+        device: str = "auto",
+        n_jobs: int | None = None,
+        random_state: RandomState = None,
+        verbose: int = 0,
+    ):
+        self.n_estimators = n_estimators
+        self.learning_rate = learning_rate
+        self.max_depth = max_depth
+        self.max_leaf_nodes = max_leaf_nodes
+        self.min_child_weight = min_child_weight
+        self.subsample = subsample
+        self.max_features = max_features
+        self.l2_regularization = l2_regularization
+        self.max_bins = max_bins
+        self.monotonic_cst = monotonic_cst
+        self.categories = categories
+        self.max_onehot_levels = max_onehot_levels
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.device = device
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @whole_fit
+    def fit(self, X: Any, y: Any, *, sample_weight: Any = None, groups: Any = None) -> Self:
+        """Grow the trees.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_rows, n_columns)
+            Numbers, booleans, datetimes and categories, missing values allowed.
+        y : array-like of shape (n_rows,)
+            Target.
+        sample_weight : array-like of shape (n_rows,), optional
+            Multiplies a row's loss; rows of weight 0 are left out. Default: 1 each.
+        groups : array-like of shape (n_rows,), optional
+            Rows of one group stay on one side of the early-stopping split and of the target codes' folds.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            On a target, weights, groups or parameters that cannot be used; the message names them.
+        """
+        rows = read_training_rows(self, X, y, sample_weight, groups)
+        self._check_target(rows.target)
+        seed = draw_seed(self.random_state)
+        training, stopping = rows, None
+        if self.early_stopping:
+            training, stopping = rows.split(
+                stratify=self._is_classifier, fraction=self.validation_fraction, seed=seed
+            )
+        self.stopping_rows_ = np.empty(0, dtype=np.int64) if stopping is None else stopping.positions
+        # the target codes must not see the rows that stop the boosting
+        self._encoder = TreeEncoder(
+            max_onehot_levels=self.max_onehot_levels, native=self.categories == "native"
+        )
+        encoded = self._encoder.fit_transform(training, classification=self._is_classifier, seed=seed)
+        train = self._matrix(training, encoded)
+        watched = []
+        if stopping is not None:
+            watched = [(self._matrix(stopping, self._encoder.transform(stopping.X), train), "valid")]
+        self.booster_, self.history_ = self._boost(train, watched, seed)
+        self.n_iter_ = self.booster_.num_boosted_rounds()
+        return self
+
+    def margin(self, X: Any) -> np.ndarray:
+        """Margin of each row, what hybrids add up.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_rows, n_columns)
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_outputs), float64
+            Log-odds of ``classes_[1]``; centred log-probabilities; or the prediction in units of the target.
+        """
+        check_is_fitted(self)
+        encoded = self._encoder.transform(read_table(self, X, reset=False))
+        outputs = self.booster_.inplace_predict(encoded, predict_type=self._predict_type, strict_shape=True)
+        return self._to_margin(np.asarray(outputs, dtype=np.float64))
+
+    def _matrix(
+        self, rows: TrainingRows, encoded: np.ndarray, like: xgb.QuantileDMatrix | None = None
+    ) -> xgb.QuantileDMatrix:
+        return xgb.QuantileDMatrix(
+            encoded,
+            rows.target,
+            weight=rows.weight * self._class_weights(rows.target),
+            feature_types=self._encoder.feature_types(encoded.shape[1]),
+            enable_categorical=True,
+            max_bin=self.max_bins,
+            nthread=self._n_threads,
+            ref=like,
+        )
+
+    def _boost(
+        self, train: xgb.QuantileDMatrix, watched: list[tuple[xgb.QuantileDMatrix, str]], seed: int
+    ) -> tuple[xgb.Booster, list[float]]:
+        """The booster of the best round and the validation loss of each round."""
+        results: dict[str, dict[str, list[float]]] = {}
+        with FitProgress(self, self.n_estimators, unit="round", verbose=self.verbose) as progress:
+            callbacks: list[xgb.callback.TrainingCallback] = [_RoundHook(progress)]
+            if watched:
+                callbacks.append(xgb.callback.EarlyStopping(rounds=self.n_iter_no_change, save_best=True))
+            booster = xgb.train(
+                self._booster_params(seed, train.num_col()),
+                train,
+                self.n_estimators,
+                evals=watched,
+                evals_result=results,
+                callbacks=callbacks,
+                verbose_eval=False,
+            )
+        losses = next(iter(results["valid"].values())) if watched else []
+        return booster, list(losses)
+
+    def _booster_params(self, seed: int, n_encoded: int) -> dict[str, Any]:
+        device = resolve_device(self.device)
+        params = {
+            **self._objective_params(),
+            "tree_method": "hist",
+            "learning_rate": self.learning_rate,
+            "max_depth": self.max_depth,
+            "max_leaves": self.max_leaf_nodes,
+            "grow_policy": "lossguide" if self.max_leaf_nodes else "depthwise",
+            "min_child_weight": self.min_child_weight,
+            "subsample": self.subsample,
+            "colsample_bynode": self.max_features,
+            "reg_lambda": self.l2_regularization,
+            "max_bin": self.max_bins,
+            "nthread": self._n_threads,
+            "seed": seed,
+            "verbosity": 0,
+            "device": str(device) if device.type == "cuda" else "cpu",
+        }
+        if self.monotonic_cst is not None:
+            constraints = monotone_constraints(self.monotonic_cst, self._encoder.schema, n_encoded)
+            params["monotone_constraints"] = constraints
+        return params
+
+    @property
+    def _n_threads(self) -> int:
+        """Zero lets XGBoost take what OpenMP grants."""
+        return 0 if self.n_jobs in (None, -1) else self.n_jobs
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.string = True
+        tags.input_tags.categorical = True
+        return tags
+
+
+class _RoundHook(xgb.callback.TrainingCallback):
+    """Tells of each round; True stops."""
+
+    def __init__(self, progress: FitProgress):
+        self.progress = progress
+
+    def after_iteration(self, model: xgb.Booster, epoch: int, evals_log: dict) -> bool:
+        losses = evals_log.get("valid", {})
+        return self.progress.step({name: f"{values[-1]:.4f}" for name, values in losses.items()})
+
+
+_PARAMETERS = """
+    n_estimators : int, default=1000
+        Upper bound of boosting rounds.
+    learning_rate : float, default=0.05
+        Shrinkage of each round.
+    max_depth : int, default=6
+        Depth of a tree; 0 is unbounded.
+    max_leaf_nodes : int, default=0
+        Leaves of a tree, grown where the loss falls most; 0 is unbounded and grows level by level.
+    min_child_weight : float, default=1.0
+        Least sum of Hessians of a leaf (XGBoost's word).
+    subsample : float, default=0.8
+        Share of the rows a tree sees.
+    max_features : float, default=0.8
+        Share of the encoded columns a split sees.
+    l2_regularization : float, default=1.0
+        On leaf values.
+    max_bins : int, default=256
+        Histogram bins a column.
+    monotonic_cst : dict of str to int, array-like of int or None, default=None
+        1, 0 or -1 by column name, or one a column of `X`: the margin may only rise or fall along it. Not for
+        categorical columns. None constrains nothing.
+    categories : {"encode", "native"}, default="encode"
+        "encode" keeps all splits numeric: up to `max_onehot_levels` levels become one-hot columns, more become
+        cross-fitted target codes; levels unseen in ``fit`` are missing. "native" uses the booster's own
+        categorical splits.
+    max_onehot_levels : int, default=8
+        See `categories`.
+    early_stopping : bool, default=True
+        Whether to keep rows aside, stop when their loss no longer falls, and go back to the best round.
+    validation_fraction : float, default=0.15
+        Share of the rows (of the groups, if given) kept aside; stratified in classification.
+    n_iter_no_change : int, default=50
+        Rounds without a lower loss before boosting stops.
+    device : str, default="auto"
+        "auto" takes CUDA where present, else the CPU.
+    n_jobs : int or None, default=None
+        Threads; None and -1 take what OpenMP grants.
+    random_state : int, RandomState or None, default=None
+        Decides the split, the folds of the target codes and the subsamples.
+    verbose : int, default=0
+        From 1 on, a progress bar over the rounds.
+"""
+
+_ATTRIBUTES = """
+    booster_ : xgboost.Booster
+        Of the best round, on the encoded columns.
+    history_ : list of float
+        Loss of the rows kept aside after each round; empty without early stopping.
+    n_iter_ : int
+        Rounds kept.
+    stopping_rows_ : ndarray of int
+        Positions of the rows that stopped the boosting.
+    n_features_in_ : int
+        Columns seen in ``fit``.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Their names, when all are strings.
+"""
+
+
+@shares_doc(parameters=_PARAMETERS, attributes=_ATTRIBUTES)
+@also_takes(class_weight=None)
+class BoostedTreesClassifier(ClassifierHead, BaseBoostedTrees):
+    """XGBoost for classification of mixed tables, with inner early stopping.
+
+    Differs from ``xgboost.XGBClassifier`` [1]_ in what surrounds the booster: any labels, gaps included; text
+    categories, datetimes and missing values as they are; categories encoded inside ``fit``, so that the booster
+    holds numeric splits only and can be explained, certified and exported; rows kept aside for early stopping that
+    no target code has seen.
+
+    Parameters
+    ----------
+    <parameters>
+    class_weight : "balanced", dict or None, default=None
+        Multiplies ``sample_weight`` by class, as in scikit-learn; None is 1 each.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The labels, sorted.
+    <attributes>
+
+    References
+    ----------
+    .. [1] Chen and Guestrin, "XGBoost: A Scalable Tree Boosting System", KDD 2016.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_wine
+    >>> X, y = load_wine(return_X_y=True, as_frame=True)
+    >>> trees = BoostedTreesClassifier(n_estimators=20, random_state=0).fit(X, y)
+    >>> trees.predict_proba(X).shape
+    (178, 3)
+    """
+
+    _predict_type: ClassVar[str] = "margin"
+
+    def _objective_params(self) -> dict[str, Any]:
+        if self._n_outputs == 1:
+            return {"objective": "binary:logistic", "eval_metric": "logloss"}
+        return {"objective": "multi:softprob", "eval_metric": "mlogloss", "num_class": self._n_outputs}
+
+    def _check_target(self, target: np.ndarray) -> None:
+        """Class codes are always fine."""
+
+    def _to_margin(self, outputs: np.ndarray) -> np.ndarray:
+        return outputs if outputs.shape[1] == 1 else centred(outputs)
+
+
+@shares_doc(parameters=_PARAMETERS, attributes=_ATTRIBUTES)
+@also_takes(loss="squared_error", quantile=0.5)
+class BoostedTreesRegressor(RegressorHead, BaseBoostedTrees):
+    """XGBoost for regression on mixed tables, with inner early stopping.
+
+    As :class:`BoostedTreesClassifier`, for a choice of losses.
+
+    Parameters
+    ----------
+    <parameters>
+    loss : {"squared_error", "absolute_error", "quantile", "poisson"}, default="squared_error"
+        What is minimised. "poisson" needs a target >= 0 and predicts its mean.
+    quantile : float, default=0.5
+        Which quantile ``loss="quantile"`` predicts, in (0, 1).
+
+    Attributes
+    ----------
+    <attributes>
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> X, y = load_diabetes(return_X_y=True, as_frame=True)
+    >>> trees = BoostedTreesRegressor(n_estimators=20, random_state=0).fit(X, y)
+    >>> trees.predict(X).shape
+    (442,)
+    """
+
+    _predict_type: ClassVar[str] = "value"
+    _OBJECTIVES: ClassVar[dict[str, tuple[str, str]]] = {
+        "squared_error": ("reg:squarederror", "rmse"),
+        "absolute_error": ("reg:absoluteerror", "mae"),
+        "quantile": ("reg:quantileerror", "quantile"),
+        "poisson": ("count:poisson", "poisson-nloglik"),
+    }
+    _parameter_constraints: ClassVar[dict] = {
+        **BaseBoostedTrees._parameter_constraints,
+        "loss": [StrOptions(set(_OBJECTIVES))],
+        "quantile": [real(0, 1, closed="neither")],
+    }
+
+    def _objective_params(self) -> dict[str, Any]:
+        objective, metric = self._OBJECTIVES[self.loss]
+        extra = {"quantile_alpha": self.quantile} if self.loss == "quantile" else {}
+        return {"objective": objective, "eval_metric": metric, **extra}
+
+    def _check_target(self, target: np.ndarray) -> None:
+        if self.loss == "poisson" and (target < 0).any():
+            raise ValueError("loss='poisson' needs y >= 0; use loss='squared_error' for a target below 0")
+
+    def _to_margin(self, outputs: np.ndarray) -> np.ndarray:
+        return outputs

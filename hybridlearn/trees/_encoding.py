@@ -1,0 +1,105 @@
+"""Mixed columns as numbers that a booster splits without native categories."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from sklearn.preprocessing import TargetEncoder
+
+from hybridlearn._splits import folds
+from hybridlearn.table import UNSEEN, Schema, TrainingRows
+
+_N_FOLDS = 5
+
+
+class TreeEncoder:
+    """Numbers as they are; few levels one-hot; many levels as cross-fitted target codes; unseen levels missing.
+
+    A missing level of a one-hot column is missing in each of its columns; of a target-coded one it is a level of
+    its own. Codes of training rows come from the other folds' targets (Micci-Barreca's smoothed means, by
+    scikit-learn's `TargetEncoder`); those of new rows from all.
+
+    Parameters
+    ----------
+    max_onehot_levels : int
+        Columns of up to so many levels become one-hot.
+    native : bool
+        Give categories as integer codes for the booster's own categorical splits instead.
+
+    Attributes
+    ----------
+    schema : Schema
+        Of the training rows. The encoded columns are its numeric block, then the one-hot (or native) categories,
+        then the target codes: one a column, in multiclass one a class.
+    """
+
+    def __init__(self, *, max_onehot_levels: int, native: bool):
+        self.max_onehot_levels = max_onehot_levels
+        self.native = native
+
+    def fit_transform(self, rows: TrainingRows, *, classification: bool, seed: int) -> np.ndarray:
+        """Learn levels and target codes; encode the training rows by codes of the folds that they are not in.
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_encoded), float64
+        """
+        self._learn_levels(rows.X)
+        codes = self.schema.category_codes(rows.X)
+        coded = codes[:, self._coded]
+        if len(self._coded):
+            splits = folds(
+                rows.target if classification else None,
+                rows.groups,
+                n_rows=len(rows),
+                n_splits=min(_N_FOLDS, len(rows if rows.groups is None else np.unique(rows.groups))),
+                seed=seed,
+            )
+            self._target_encoder = TargetEncoder(target_type=_target_type(rows, classification), cv=splits)
+            coded = self._target_encoder.fit_transform(coded, rows.target)
+        return self._assemble(rows.X, codes, coded)
+
+    def _learn_levels(self, X: pd.DataFrame) -> None:
+        self.schema = Schema.from_data(X)
+        n_levels = np.array([len(c.levels) for c in self.schema.categorical], dtype=np.int64)
+        coded = (n_levels > self.max_onehot_levels) & (not self.native)
+        self._coded = np.flatnonzero(coded)
+        self._onehot = np.flatnonzero(~coded)
+        self._target_encoder: TargetEncoder | None = None
+
+    def transform(self, X: pd.DataFrame) -> np.ndarray:
+        """Encode new rows, shape (n_rows, n_encoded), float64; unseen levels give one warning."""
+        codes = self.schema.category_codes(X)
+        coded = codes[:, self._coded]
+        if self._target_encoder is not None:
+            unseen = coded == UNSEEN
+            coded = self._target_encoder.transform(coded)
+            n_repeats = coded.shape[1] // unseen.shape[1]
+            coded[np.repeat(unseen, n_repeats, axis=1)] = np.nan
+        return self._assemble(X, codes, coded)
+
+    def _assemble(self, X: pd.DataFrame, codes: np.ndarray, coded: np.ndarray) -> np.ndarray:
+        numbers = self.schema.numeric_block(X)
+        onehot = [self._indicators(j, codes[:, j]) for j in self._onehot]
+        return np.column_stack([numbers, *onehot, coded])
+
+    def _indicators(self, j: int, codes: np.ndarray) -> np.ndarray:
+        """Columns of one category, NaN where missing or unseen; one column is enough for two levels."""
+        values = np.where(codes < 0, np.nan, codes)
+        if self.native:
+            return values
+        n_levels = len(self.schema.categorical[j].levels)
+        levels = np.arange(n_levels) if n_levels > 2 else np.array([max(n_levels - 1, 0)])
+        return np.where(codes[:, None] < 0, np.nan, codes[:, None] == levels)
+
+    def feature_types(self, n_encoded: int) -> list[str]:
+        """XGBoost's ``"c"`` for native categories, ``"q"`` for all other encoded columns."""
+        n_numbers = len(self.schema.numeric_names)
+        n_native = len(self._onehot) if self.native else 0
+        return ["q"] * n_numbers + ["c"] * n_native + ["q"] * (n_encoded - n_numbers - n_native)
+
+
+def _target_type(rows: TrainingRows, classification: bool) -> str:
+    if not classification:
+        return "continuous"
+    return "binary" if rows.target.max() < 2 else "multiclass"
