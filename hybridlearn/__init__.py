@@ -1,1 +1,52 @@
-"""hybridlearn."""
+"""Hybrids of deep nets and gradient-boosted trees that behave like any scikit-learn estimator.
+
+The everyday names are here and are loaded on first use: importing hybridlearn loads neither torch nor xgboost.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hybridlearn.crossfit import cross_fit, leak_canary, margin
+    from hybridlearn.ensemble import HybridClassifier, HybridRegressor
+    from hybridlearn.nets import TabularMLPClassifier, TabularMLPRegressor
+    from hybridlearn.table import TableEncoder
+    from hybridlearn.trees import BoostedTreesClassifier, BoostedTreesRegressor
+
+__version__ = "0.1.0"
+
+_ROOM_OF = {
+    "BoostedTreesClassifier": "trees",
+    "BoostedTreesRegressor": "trees",
+    "HybridClassifier": "ensemble",
+    "HybridRegressor": "ensemble",
+    "TableEncoder": "table",
+    "TabularMLPClassifier": "nets",
+    "TabularMLPRegressor": "nets",
+    "cross_fit": "crossfit",
+    "leak_canary": "crossfit",
+    "margin": "crossfit",
+}
+
+__all__ = [
+    "BoostedTreesClassifier",
+    "BoostedTreesRegressor",
+    "HybridClassifier",
+    "HybridRegressor",
+    "TableEncoder",
+    "TabularMLPClassifier",
+    "TabularMLPRegressor",
+    "cross_fit",
+    "leak_canary",
+    "margin",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ROOM_OF:
+        return getattr(import_module(f"hybridlearn.{_ROOM_OF[name]}"), name)
+    raise AttributeError(f"module 'hybridlearn' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -36,6 +36,7 @@ __all__ = [
     "is_best",
     "reliability_curve",
     "run_demo",
+    "text_report",
     "text_table",
     "verdict",
 ]
@@ -115,6 +116,11 @@ class Metric:
     higher_is_better: bool
     score: Callable[[Any, Any], float]
 
+    @property
+    def aim(self) -> str:
+        """Which way is better, in two words."""
+        return "higher wins" if self.higher_is_better else "lower wins"
+
 
 METRICS = (
     Metric("auc", "AUC", True, roc_auc_score),
@@ -143,7 +149,7 @@ class DemoResult:
         The mortgages.
     settings : dict of str to str
         Each model's own description of its parameters.
-    seed, jobs : int
+    seed, jobs, n_splits : int
         As given.
     """
 
@@ -156,6 +162,7 @@ class DemoResult:
     settings: dict[str, str]
     seed: int
     jobs: int
+    n_splits: int
 
 
 def default_models(*, seed: int = 0, jobs: int = 2) -> dict[str, Any]:
@@ -248,15 +255,21 @@ def run_demo(
         weights=_by_model_and_fold(weights),
         X=X,
         y=y,
-        settings={name: repr(model) for name, model in models.items()},
+        settings={name: _describe(model) for name, model in models.items()},
         seed=seed,
         jobs=jobs,
+        n_splits=n_splits,
     )
 
 
 def _score(y: pd.Series, y_prob: np.ndarray) -> dict[str, float]:
     happened = (y == POSITIVE).to_numpy()
     return {metric.key: float(metric.score(happened, y_prob.astype(float))) for metric in METRICS}
+
+
+def _describe(model: Any) -> str:
+    """The model's own description, without addresses in memory: they would differ from run to run."""
+    return re.sub(r" object at 0x[0-9a-fA-F]+", "", repr(model))
 
 
 def _by_model_and_fold(rows: Mapping[tuple[str, int], Any]) -> pd.DataFrame:
@@ -322,6 +335,33 @@ def verdict(frame: pd.DataFrame, metric: Metric) -> str:
     return f"{sentence}; within one standard error of it: {', '.join(close) or 'none'}."
 
 
+def text_report(result: DemoResult) -> str:
+    """What the demo prints: the table, how to read it, and who wins.
+
+    Parameters
+    ----------
+    result : DemoResult
+        What `run_demo` returned.
+
+    Returns
+    -------
+    str
+        Some 20 lines, no wider than `text_table`.
+    """
+    denied = (result.y == POSITIVE).mean()
+    lines = [
+        f"{len(result.y):,} mortgage decisions, {denied:.0%} denied. "
+        f"{result.n_splits} outer folds, seed {result.seed}.",
+        "",
+        text_table(result.frame),
+        "",
+        "Means over the folds; below each, its paired difference to the best (*) ± the standard error.",
+        "ECE is the expected calibration error, in 10 bins of equally many rows.",
+    ]
+    judges = [metric for metric in METRICS if metric.key in ("log_loss", "brier")]
+    return "\n".join(lines + [verdict(result.frame, metric) for metric in judges])
+
+
 def text_table(frame: pd.DataFrame) -> str:
     """The table for a terminal: two lines a model, about 110 columns wide.
 
@@ -337,8 +377,10 @@ def text_table(frame: pd.DataFrame) -> str:
         its standard error. The best is marked with a star.
     """
     width = max(map(len, frame.index))
-    aims = ["higher wins" if metric.higher_is_better else "lower wins" for metric in METRICS]
-    lines = [_line("", [metric.label for metric in METRICS], width) + "   fit s", _line("", aims, width)]
+    lines = [
+        _line("", [metric.label for metric in METRICS], width) + f"{'fit s':>8}",
+        _line("", [metric.aim for metric in METRICS], width),
+    ]
     for name, row in frame.iterrows():
         means = [f"{'* ' * is_best(row[metric.key])}{row[metric.key, 'mean']:.4f}" for metric in METRICS]
         lines.append(_line(str(name), means, width) + f"{row['fit_seconds', 'mean']:>8.1f}")

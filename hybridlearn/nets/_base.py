@@ -69,7 +69,7 @@ class BaseNet(CallbackSupportMixin, BaseEstimator):
         device = resolve_device(self.device)
         rows = read_training_rows(self, X, y, sample_weight, groups)
         seed = draw_seed(self.random_state)
-        self._encoder = TableEncoder(max_levels=self.max_levels).fit(rows.X)
+        self.encoder_ = TableEncoder(max_levels=self.max_levels).fit(rows.X)
         training, stopping = rows, None
         if self.early_stopping:
             training, stopping = rows.split(
@@ -103,12 +103,12 @@ class BaseNet(CallbackSupportMixin, BaseEstimator):
             Log-odds of ``classes_[1]``; centred log-probabilities; or the prediction in units of the target.
         """
         check_is_fitted(self)
-        inputs = self._inputs(self._encoder.transform(X))
+        inputs = self._inputs(self.encoder_.transform(X))
         return self._to_margin(infer(self.module_, inputs, resolve_device(self.device)))
 
     def _new_module(self) -> nn.Module:
-        cardinalities = self._encoder.cardinalities_.tolist()
-        n_numeric = int((~self._encoder.categorical_features_).sum())
+        cardinalities = self.encoder_.cardinalities_.tolist()
+        n_numeric = int((~self.encoder_.categorical_features_).sum())
         return self._build_module(n_numeric, cardinalities, self._n_outputs)
 
     def _settings(self, seed: int, device: torch.device) -> TrainingSettings:
@@ -128,11 +128,11 @@ class BaseNet(CallbackSupportMixin, BaseEstimator):
     def _tensors(self, rows: TrainingRows, scale: float) -> TensorTable:
         """Rows as tensors on the CPU, weights divided by `scale`."""
         weight = torch.tensor(self._weights(rows) / scale, dtype=torch.float32)
-        inputs = self._inputs(self._encoder.transform(rows.X))
+        inputs = self._inputs(self.encoder_.transform(rows.X))
         return TensorTable(inputs, self._target_tensor(rows.target), weight)
 
     def _inputs(self, encoded: np.ndarray) -> dict[str, Tensor]:
-        codes = self._encoder.categorical_features_
+        codes = self.encoder_.categorical_features_
         return {
             "x_num": torch.tensor(encoded[:, ~codes], dtype=torch.float32),
             "x_cat": torch.tensor(encoded[:, codes], dtype=torch.int64),

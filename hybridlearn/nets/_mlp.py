@@ -114,6 +114,8 @@ _PARAMETERS = """
 _ATTRIBUTES = """
     module_ : TabularMLP
         The trained torch module, on the CPU, in evaluation mode.
+    encoder_ : TableEncoder
+        What turns a table into the module's inputs.
     history_ : list of dict
         ``epoch``, ``train_loss`` and ``valid_loss`` of each epoch.
     n_iter_ : int

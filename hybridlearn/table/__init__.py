@@ -1,7 +1,7 @@
 """Frames in, arrays out: what the columns are, and how they become numbers. No torch."""
 
 from hybridlearn.table._encoder import TableEncoder
-from hybridlearn.table._frame import read_table, take_rows
+from hybridlearn.table._frame import read_raw_table, read_table, take_rows
 from hybridlearn.table._schema import MISSING, UNSEEN, Column, Schema, UnseenCategoryWarning
 from hybridlearn.table._training_rows import TrainingRows, read_training_rows
 
@@ -13,6 +13,7 @@ __all__ = [
     "TableEncoder",
     "TrainingRows",
     "UnseenCategoryWarning",
+    "read_raw_table",
     "read_table",
     "read_training_rows",
     "take_rows",

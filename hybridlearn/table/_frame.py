@@ -65,6 +65,36 @@ def read_table(estimator: Any, X: Any, *, reset: bool) -> pd.DataFrame:
     return pd.DataFrame(array)
 
 
+def read_raw_table(X: Any, *, any_object: bool = True) -> Any:
+    """Validate the shape of `X` for members that look at the values themselves.
+
+    Parameters
+    ----------
+    X : array-like, sparse matrix or DataFrame of shape (n_rows, n_columns)
+    any_object : bool, default=True
+        Whether an array may hold objects that are neither text nor numbers.
+
+    Returns
+    -------
+    DataFrame, csr matrix or ndarray
+        Dtypes are kept; an array of objects becomes numbers where it can, else a frame with a dtype a column.
+    """
+    if isinstance(X, pd.DataFrame):
+        _check_frame(X)
+        return X
+    table = check_array(X, accept_sparse="csr", dtype=None, ensure_all_finite=False)
+    if table.dtype != object:
+        return table
+    try:
+        return table.astype(np.float64)
+    except ValueError:
+        return pd.DataFrame(table).infer_objects()
+    except TypeError:
+        if any_object:
+            return pd.DataFrame(table).infer_objects()
+        raise
+
+
 def _check_frame(X: pd.DataFrame) -> None:
     twice = X.columns[X.columns.duplicated()].unique().tolist()
     if twice:
@@ -120,11 +150,16 @@ def to_labels(column: pd.Series) -> tuple[np.ndarray, Sequence[str]]:
 
     The labels are text so that a level is the same one whatever its dtype: 1, 1.0, "1" and a category 1 are.
     """
-    if types.is_object_dtype(column.dtype) and types.infer_dtype(column, skipna=True) != "string":
-        column = column.map(_label, na_action="ignore")
-    codes, uniques = pd.factorize(column)
+    codes, uniques = pd.factorize(to_text(column))
     label_codes, labels = pd.factorize(np.array([_label(value) for value in uniques], dtype=object))
     return np.where(codes < 0, -1, np.append(label_codes, -1)[codes]), list(labels)
+
+
+def to_text(column: pd.Series) -> pd.Series:
+    """An object column of mixed values as text; any other column as it is."""
+    if types.is_object_dtype(column.dtype) and types.infer_dtype(column, skipna=True) != "string":
+        return column.map(_label, na_action="ignore")
+    return column
 
 
 def _label(value: object) -> str:

@@ -19,6 +19,7 @@ from hybridlearn.table._frame import (
     to_datetime,
     to_float,
     to_labels,
+    to_text,
 )
 
 MISSING, UNSEEN = -1, -2
@@ -104,6 +105,15 @@ class Schema:
     def categorical(self) -> tuple[Column, ...]:
         """The categorical columns."""
         return tuple(c for c in self.columns if c.kind == CATEGORICAL)
+
+    def settled(self, X: pd.DataFrame) -> pd.DataFrame:
+        """`X` with its mixed object columns as text, so that any part of the rows shows the same kind of column."""
+        mixed = [column.name for column in self.categorical if column.dtype == "object"]
+        if mixed:
+            X = X.copy(deep=False)
+            for name in mixed:
+                X[name] = to_text(X[name])
+        return X
 
     @property
     def numeric_names(self) -> list[str]:

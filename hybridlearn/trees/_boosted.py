@@ -123,14 +123,14 @@ class BaseBoostedTrees(CallbackSupportMixin, BaseEstimator):
             )
         self.stopping_rows_ = np.empty(0, dtype=np.int64) if stopping is None else stopping.positions
         # the target codes must not see the rows that stop the boosting
-        self._encoder = TreeEncoder(
+        self.encoder_ = TreeEncoder(
             max_onehot_levels=self.max_onehot_levels, native=self.categories == "native"
         )
-        encoded = self._encoder.fit_transform(training, classification=self._is_classifier, seed=seed)
+        encoded = self.encoder_.fit_transform(training, classification=self._is_classifier, seed=seed)
         train = self._matrix(training, encoded)
         watched = []
         if stopping is not None:
-            watched = [(self._matrix(stopping, self._encoder.transform(stopping.X), train), "valid")]
+            watched = [(self._matrix(stopping, self.encoder_.transform(stopping.X), train), "valid")]
         self.booster_, self.history_ = self._boost(train, watched, seed)
         self.n_iter_ = self.booster_.num_boosted_rounds()
         return self
@@ -148,7 +148,7 @@ class BaseBoostedTrees(CallbackSupportMixin, BaseEstimator):
             Log-odds of ``classes_[1]``; centred log-probabilities; or the prediction in units of the target.
         """
         check_is_fitted(self)
-        encoded = self._encoder.transform(read_table(self, X, reset=False))
+        encoded = self.encoder_.transform(read_table(self, X, reset=False))
         outputs = self.booster_.inplace_predict(encoded, predict_type=self._predict_type, strict_shape=True)
         return self._to_margin(np.asarray(outputs, dtype=np.float64))
 
@@ -159,7 +159,7 @@ class BaseBoostedTrees(CallbackSupportMixin, BaseEstimator):
             encoded,
             rows.target,
             weight=rows.weight * self._class_weights(rows.target),
-            feature_types=self._encoder.feature_types(encoded.shape[1]),
+            feature_types=self.encoder_.feature_types(encoded.shape[1]),
             enable_categorical=True,
             max_bin=self.max_bins,
             nthread=self._n_threads,
@@ -207,7 +207,7 @@ class BaseBoostedTrees(CallbackSupportMixin, BaseEstimator):
             "device": str(device) if device.type == "cuda" else "cpu",
         }
         if self.monotonic_cst is not None:
-            constraints = monotone_constraints(self.monotonic_cst, self._encoder.schema, n_encoded)
+            constraints = monotone_constraints(self.monotonic_cst, self.encoder_.schema, n_encoded)
             params["monotone_constraints"] = constraints
         return params
 
@@ -282,6 +282,8 @@ _PARAMETERS = """
 _ATTRIBUTES = """
     booster_ : xgboost.Booster
         Of the best round, on the encoded columns.
+    encoder_ : TreeEncoder
+        What turns a table into the booster's columns.
     history_ : list of float
         Loss of the rows kept aside after each round; empty without early stopping.
     n_iter_ : int

@@ -1,0 +1,26 @@
+"""Out-of-fold or not at all: the engine, what it leaves behind, and the proof that nothing leaked."""
+
+from hybridlearn.crossfit._canary import LeakCanary, leak_canary
+from hybridlearn.crossfit._engine import check_members, cross_fit, cross_fit_rows, make_splits
+from hybridlearn.crossfit._ledger import Entry, LeakError, Ledger
+from hybridlearn.crossfit._margin import FoldModel, margin
+from hybridlearn.crossfit._member import MemberError, fit_model
+from hybridlearn.crossfit._out_of_fold import BLEND, OutOfFold
+
+__all__ = [
+    "BLEND",
+    "Entry",
+    "FoldModel",
+    "LeakCanary",
+    "LeakError",
+    "Ledger",
+    "MemberError",
+    "OutOfFold",
+    "check_members",
+    "cross_fit",
+    "cross_fit_rows",
+    "fit_model",
+    "leak_canary",
+    "make_splits",
+    "margin",
+]

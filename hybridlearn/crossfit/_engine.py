@@ -1,0 +1,266 @@
+"""The one engine: every member on every fold's training part, predicting the rows it never saw."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from joblib import Parallel, delayed
+from sklearn.base import clone, is_classifier
+from tqdm import tqdm
+
+from hybridlearn._heads import ClassifierHead, RegressorHead
+from hybridlearn._random import RandomState, draw_seed, seed_nested
+from hybridlearn._splits import Split, folds
+from hybridlearn.crossfit._ledger import Ledger
+from hybridlearn.crossfit._member import (
+    FittedFold,
+    MemberError,
+    check_task,
+    fit_fold,
+    frozen_parts,
+    takes_weights,
+)
+from hybridlearn.crossfit._out_of_fold import BLEND, OutOfFold
+from hybridlearn.table import TrainingRows, read_raw_table, read_training_rows
+
+Members = Sequence[tuple[str, Any]]
+
+
+def cross_fit(
+    estimators: Members,
+    X: Any,
+    y: Any,
+    *,
+    cv: Any = 5,
+    sample_weight: Any = None,
+    groups: Any = None,
+    on_error: str = "raise",
+    n_jobs: int | None = None,
+    random_state: RandomState = None,
+    verbose: int = 0,
+) -> OutOfFold:
+    """Fit every member on every fold's training part and take its margins of the rows it never saw.
+
+    Parameters
+    ----------
+    estimators : list of (str, estimator)
+        All classifiers or all regressors. Members see class codes 0, 1, ..., as in scikit-learn's stacking.
+    X : array-like, sparse matrix or DataFrame of shape (n_rows, n_columns)
+        Handed to the members as it is.
+    y : array-like of shape (n_rows,)
+    cv : int, splitter or iterable of (train, test), default=5
+        An int gives shuffled folds, stratified in classification, by `groups` where given. Each row may be in at
+        most one test part.
+    sample_weight : array-like of shape (n_rows,), optional
+        Rows of weight 0 are dropped before the folds are made.
+    groups : array-like of shape (n_rows,), optional
+        Rows of a group share a fold, and a side of each inner split.
+    on_error : {"raise", "skip"}, default="raise"
+        What a failing member does; "skip" leaves it out with a warning.
+    n_jobs : int or None, default=None
+        Processes over members and folds.
+    random_state : int, RandomState or None, default=None
+        Seeds folds and members; a seed that a member brings is kept.
+    verbose : int, default=0
+        From 1 on, a progress bar.
+
+    Returns
+    -------
+    OutOfFold
+
+    Raises
+    ------
+    MemberError
+        Naming the member that failed.
+    TypeError
+        When members are not all of one task.
+    ValueError
+        On data or folds that cannot be used.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn.naive_bayes import GaussianNB
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> oof = cross_fit([("bayes", GaussianNB())], X, y, random_state=0)
+    >>> oof.margins["bayes"].shape, oof.coverage
+    ((569, 1), 1.0)
+    >>> oof.ledger.assert_leak_free()
+    """
+    check_members(estimators)
+    classification = is_classifier(estimators[0][1])
+    head = (ClassifierHead if classification else RegressorHead)()
+    rows = read_training_rows(head, X, y, sample_weight, groups, reader=_read_for_anybody)
+    seed = draw_seed(random_state)
+    splits = make_splits(cv, rows, classification=classification, seed=seed)
+    with tqdm(total=len(estimators) * len(splits), desc="cross_fit", unit="fit", disable=not verbose) as bar:
+        return cross_fit_rows(
+            estimators,
+            rows,
+            splits,
+            classes=head.classes_ if classification else None,
+            weighted=sample_weight is not None,
+            on_error=on_error,
+            n_jobs=n_jobs,
+            seed=seed,
+            on_fit=lambda name: bar.update(),
+        )
+
+
+def _read_for_anybody(estimator: Any, X: Any, *, reset: bool) -> Any:
+    return read_raw_table(X)
+
+
+def check_members(estimators: Members) -> None:
+    """A clear error on an empty list, names that repeat or are taken, or members of the other task."""
+    names = [name for name, _ in estimators]
+    if not names:
+        raise ValueError("estimators is empty; give at least one (name, estimator)")
+    taken = {name for name in names if names.count(name) > 1 or name == BLEND or "__" in name}
+    if taken:
+        raise ValueError(f"names of estimators must be unique, without '__' and not {BLEND!r}; got {sorted(taken)}")
+    for name, estimator in estimators:
+        check_task(name, estimator, classification=is_classifier(estimators[0][1]))
+
+
+def make_splits(cv: Any, rows: TrainingRows, *, classification: bool, seed: int) -> list[Split]:
+    """Folds of the rows: shuffled for an int, else those of the splitter.
+
+    Raises
+    ------
+    ValueError
+        When a row is in two test parts, a part is empty, or train and test share a row.
+    """
+    codes = rows.target if classification else None
+    if isinstance(cv, int):
+        return folds(codes, rows.groups, n_rows=len(rows), n_splits=cv, seed=seed)
+    if hasattr(cv, "split"):
+        splits = list(cv.split(np.empty(len(rows)), rows.target, rows.groups))
+    else:
+        splits = [(_kept(rows, train), _kept(rows, test)) for train, test in cv]
+    if not splits or any(len(train) == 0 or len(test) == 0 for train, test in splits):
+        raise ValueError("cv gave no split, or one with an empty part")
+    if any(np.intersect1d(train, test).size for train, test in splits):
+        raise ValueError("cv gave a split whose train and test parts share rows")
+    if np.bincount(np.concatenate([test for _, test in splits])).max() > 1:
+        raise ValueError("cv puts a row into two test parts; give a splitter that tests each row at most once")
+    return splits
+
+
+def _kept(rows: TrainingRows, positions: Any) -> np.ndarray:
+    """Positions among the rows of positive weight, of those that are given as positions in all rows."""
+    positions = np.asarray(positions)
+    found = np.searchsorted(rows.positions, positions).clip(max=len(rows) - 1)
+    return found[rows.positions[found] == positions]
+
+
+def cross_fit_rows(
+    members: Members,
+    rows: TrainingRows,
+    splits: list[Split],
+    *,
+    classes: np.ndarray | None,
+    weighted: bool,
+    on_error: str,
+    n_jobs: int | None,
+    seed: int,
+    on_fit: Callable[[str], object],
+) -> OutOfFold:
+    """The engine behind :func:`cross_fit`, on rows and folds that are already made.
+
+    `on_fit` is called with the member's name after each fit. Seeds are drawn before anything is fitted, so that
+    results do not depend on `n_jobs`.
+    """
+    _warn_unweighted(members, weighted)
+    rng = np.random.RandomState(seed)
+    n_classes = 0 if classes is None else len(classes)
+    tasks = [
+        (name, seed_nested(clone(estimator), rng), k, split)
+        for name, estimator in members
+        for k, split in enumerate(splits)
+    ]
+    outcomes = Parallel(n_jobs=n_jobs, return_as="generator")(
+        delayed(_attempt)(name, estimator, rows, split, n_classes=n_classes, weighted=weighted, seed=seed,
+                          on_error=on_error)
+        for name, estimator, _, split in tasks
+    )  # fmt: skip
+    fitted: dict[str, list[FittedFold]] = {name: [] for name, _ in members}
+    failed: dict[str, str] = {}
+    for (name, *_), outcome in zip(tasks, outcomes, strict=True):
+        if isinstance(outcome, MemberError):
+            failed.setdefault(name, str(outcome))
+        else:
+            fitted[name].append(outcome)
+        on_fit(name)
+    for name, message in failed.items():
+        warnings.warn(f"{message}; it is left out (on_error='skip')", UserWarning, stacklevel=2)
+        del fitted[name]
+    if not fitted:
+        raise MemberError(f"every member failed: {' | '.join(failed.values())}")
+    return _collect(dict(members), fitted, failed, rows, splits, classes)
+
+
+def _attempt(name: str, *args: Any, on_error: str, **kwargs: Any) -> FittedFold | MemberError:
+    try:
+        return fit_fold(name, *args, **kwargs)
+    except MemberError as error:
+        if on_error == "raise":
+            raise
+        return error
+
+
+def _warn_unweighted(members: Members, weighted: bool) -> None:
+    unweighted = [name for name, estimator in members if weighted and not takes_weights(estimator)]
+    if unweighted:
+        warnings.warn(
+            f"members {unweighted} take no sample_weight and are fitted without; the blend uses the weights",
+            UserWarning,
+            stacklevel=3,
+        )
+
+
+def _collect(
+    members: dict[str, Any],
+    fitted: dict[str, list[FittedFold]],
+    failed: dict[str, str],
+    rows: TrainingRows,
+    splits: list[Split],
+    classes: np.ndarray | None,
+) -> OutOfFold:
+    fold = np.full(len(rows), -1)
+    for k, (_, test) in enumerate(splits):
+        fold[test] = k
+    n_outputs = 1 if classes is None or len(classes) == 2 else len(classes)
+    margins, ledger = {}, Ledger()
+    for name, parts in fitted.items():
+        margins[name] = np.full((len(rows), n_outputs), np.nan)
+        frozen = frozen_parts(members[name])
+        for k, (part, (train, test)) in enumerate(zip(parts, splits, strict=True)):
+            margins[name][test] = part.margin
+            _record(ledger, name, k, part, train, test, frozen)
+    return OutOfFold(
+        margins=margins,
+        fold=fold,
+        target=rows.target,
+        classes=classes,
+        weight=rows.weight,
+        positions=rows.positions,
+        models={name: [part.model for part in parts] for name, parts in fitted.items()},
+        fit_seconds={name: sum(part.seconds for part in parts) for name, parts in fitted.items()},
+        failed=failed,
+        ledger=ledger,
+    )
+
+
+def _record(
+    ledger: Ledger, name: str, k: int, part: FittedFold, train: np.ndarray, test: np.ndarray, frozen: list[str]
+) -> None:
+    stopping = np.empty(0, dtype=int) if part.stopping_rows is None else part.stopping_rows
+    ledger.record("fit", name, k, fitted_on=np.setdiff1d(train, stopping), predicted=test)
+    if len(stopping):
+        ledger.record("early stopping", name, k, fitted_on=stopping, predicted=test)
+    for path in frozen:
+        ledger.record(f"{name}__{path}" if path else name, name, k, fitted_on=None, predicted=test)

@@ -1,0 +1,124 @@
+"""The margin of any estimator: the one quantity that hybrids add up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from inspect import signature
+from typing import Any
+
+import numpy as np
+from scipy.special import log_softmax
+from sklearn.base import is_classifier
+
+from hybridlearn._heads import centred
+from hybridlearn._protocols import HasMargin
+
+
+def margin(estimator: Any, X: Any, *, floor: float = 1e-6) -> np.ndarray:
+    """Read the margin of a fitted estimator.
+
+    Natively where there is one: our estimators, a net's logits, an XGBoost wrapper's ``output_margin``, a
+    regressor's prediction. Otherwise from ``predict_proba``, clipped so that a forest or k-NN that says 0 or 1
+    cannot swamp a sum.
+
+    Parameters
+    ----------
+    estimator : fitted classifier or regressor
+    X : array-like or DataFrame of shape (n_rows, n_columns)
+    floor : float, default=1e-6
+        Probabilities are clipped to [floor, 1 - floor]; cross-fitting takes ``1 / (2 * n_train)``.
+
+    Returns
+    -------
+    ndarray of shape (n_rows, n_outputs), float64
+        Binary: log-odds of ``classes_[1]``; multiclass: centred log-probabilities; regression: the prediction.
+
+    Raises
+    ------
+    TypeError
+        When a classifier has neither ``predict_proba`` nor a native margin.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_breast_cancer
+    >>> from sklearn.neighbors import KNeighborsClassifier
+    >>> X, y = load_breast_cancer(return_X_y=True)
+    >>> margin(KNeighborsClassifier().fit(X, y), X[:2], floor=0.01).round(2)
+    array([[-4.6],
+           [-4.6]])
+    """
+    if isinstance(estimator, HasMargin):
+        return estimator.margin(X)
+    if not is_classifier(estimator):
+        return np.asarray(estimator.predict(X), dtype=np.float64).reshape(-1, 1)
+    native = _native_margin(estimator, X)
+    if native is not None:
+        return native if native.shape[1] == 1 else centred(native)
+    if not hasattr(estimator, "predict_proba"):
+        raise TypeError(
+            f"{type(estimator).__name__} has no predict_proba, so it has no margin; wrap it: "
+            "CalibratedClassifierCV(estimator, method='sigmoid')"
+        )
+    return _margin_of_probabilities(np.asarray(estimator.predict_proba(X), dtype=np.float64), floor)
+
+
+def _native_margin(estimator: Any, X: Any) -> np.ndarray | None:
+    """(n_rows, n_outputs) where the last step of the estimator knows its margin."""
+    last = estimator.steps[-1][1] if hasattr(estimator, "steps") else estimator
+    if isinstance(last, HasMargin):
+        raw = estimator.decision_function(X)
+    elif "output_margin" in signature(estimator.predict).parameters:
+        raw = estimator.predict(X, output_margin=True)
+    else:
+        return None
+    raw = np.asarray(raw, dtype=np.float64)
+    return raw.reshape(len(raw), -1)
+
+
+def _margin_of_probabilities(probabilities: np.ndarray, floor: float) -> np.ndarray:
+    clipped = np.clip(probabilities, floor, 1 - floor)
+    if clipped.shape[1] == 2:
+        return (np.log(clipped[:, 1]) - np.log1p(-clipped[:, 1]))[:, None]
+    return centred(np.log(clipped))
+
+
+@dataclass(frozen=True)
+class FoldModel:
+    """A member fitted on the training part of one fold.
+
+    Attributes
+    ----------
+    estimator : estimator
+        Fitted; a classifier knows the classes of its training part as 0, 1, ... without gaps.
+    n_train : int
+        Rows of that part.
+    present : ndarray of int or None
+        Which class codes stand behind 0, 1, ...; None in regression.
+    n_classes : int
+        Classes of the whole target; 0 in regression.
+    """
+
+    estimator: Any
+    n_train: int
+    present: np.ndarray | None
+    n_classes: int
+
+    def margin(self, X: Any) -> np.ndarray:
+        """Margin over all classes, shape (n_rows, n_outputs); an absent class has probability 1 / (2 n_train)."""
+        floor = 1 / (2 * self.n_train)
+        if self.present is None or len(self.present) == self.n_classes:
+            return margin(self.estimator, X, floor=floor)
+        seen = _log_probabilities(self.estimator, X, floor)
+        full = np.full((len(seen), self.n_classes), np.log(floor))
+        full[:, self.present] = seen
+        return full[:, [1]] - full[:, [0]] if self.n_classes == 2 else centred(full)
+
+
+def _log_probabilities(estimator: Any, X: Any, floor: float) -> np.ndarray:
+    """Log-probabilities of the classes that the estimator knows, shape (n_rows, n_known)."""
+    if len(estimator.classes_) == 1:
+        return np.zeros((X.shape[0], 1))
+    known = margin(estimator, X, floor=floor)
+    if known.shape[1] == 1:
+        known = np.column_stack([-known / 2, known / 2])
+    return log_softmax(known, axis=1)

@@ -1,0 +1,144 @@
+"""One member on one fold: weights handed through, classes made gapless, a margin made possible."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn import get_config
+from sklearn.base import clone, is_classifier
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.dummy import DummyClassifier
+from sklearn.utils.metadata_routing import get_routing_for_object
+from sklearn.utils.validation import has_fit_parameter
+
+from hybridlearn._protocols import HasMargin
+from hybridlearn._splits import Split, folds
+from hybridlearn.crossfit._margin import FoldModel
+from hybridlearn.table import TrainingRows, UnseenCategoryWarning, take_rows
+
+
+class MemberError(ValueError):
+    """A member could not be fitted, or could not predict; names it."""
+
+
+@dataclass(frozen=True)
+class FittedFold:
+    """What one member on one fold leaves behind; `stopping_rows` are positions in the table, or None."""
+
+    model: FoldModel
+    margin: np.ndarray
+    seconds: float
+    stopping_rows: np.ndarray | None
+
+
+def fit_fold(
+    name: str, estimator: Any, rows: TrainingRows, split: Split, *, n_classes: int, weighted: bool, seed: int
+) -> FittedFold:
+    """Fit a seeded clone on the training part of a fold and read its margins of the test part.
+
+    Parameters
+    ----------
+    name : str
+        Of the member, for errors.
+    estimator : estimator
+        A fresh clone: it is fitted in place.
+    rows : TrainingRows
+    split : (train, test)
+        `test` may be empty.
+    n_classes : int
+        0 in regression.
+    weighted : bool
+        Whether the user gave weights; without them none are handed on.
+    seed : int
+        Of the inner folds that calibrate a member without ``predict_proba``.
+
+    Raises
+    ------
+    MemberError
+        From the member's own error.
+    """
+    train, test = split
+    training = rows.take(train)
+    started = time.perf_counter()
+    try:
+        model = fit_model(estimator, training, n_classes=n_classes, weighted=weighted, seed=seed)
+        seconds = time.perf_counter() - started
+        with warnings.catch_warnings():
+            # a level that only the test part holds is no news: the fold made it so
+            warnings.simplefilter("ignore", UnseenCategoryWarning)
+            margin = model.margin(take_rows(rows.X, test)) if len(test) else np.empty((0, 1))
+    except Exception as error:
+        hint = "; members see class codes 0, 1, ... in the order of classes_" if n_classes else ""
+        raise MemberError(f"member {name!r} failed: {type(error).__name__}: {error}{hint}") from error
+    stopping = getattr(model.estimator, "stopping_rows_", None)
+    return FittedFold(model, margin, seconds, None if stopping is None else train[stopping])
+
+
+def fit_model(
+    estimator: Any, training: TrainingRows, *, n_classes: int, weighted: bool, seed: int
+) -> FoldModel:
+    """Fit an estimator in place on all of the rows; a classifier sees gapless class codes."""
+    present, target = None, training.target
+    if n_classes:
+        present, target = np.unique(training.target, return_inverse=True)
+        if len(present) == 1:
+            estimator = DummyClassifier(strategy="prior")
+        elif not _gives_margin(estimator):
+            inner = folds(target, training.groups, n_rows=len(training), n_splits=_N_CALIBRATION_FOLDS, seed=seed)
+            estimator = CalibratedClassifierCV(estimator, method="sigmoid", cv=inner, ensemble=False)
+    params = fit_params(estimator, training, weighted=weighted)
+    estimator.fit(training.X, target, **params)
+    return FoldModel(estimator, len(training), present, n_classes)
+
+
+_N_CALIBRATION_FOLDS = 3
+
+
+def _gives_margin(estimator: Any) -> bool:
+    return isinstance(estimator, HasMargin) or hasattr(estimator, "predict_proba")
+
+
+def fit_params(estimator: Any, training: TrainingRows, *, weighted: bool) -> dict[str, np.ndarray]:
+    """Weights and groups under the names by which the estimator's ``fit`` takes them."""
+    wanted = {"sample_weight": training.weight if weighted else None, "groups": training.groups}
+    named = {_fit_name(estimator, name): value for name, value in wanted.items() if value is not None}
+    return {name: value for name, value in named.items() if name is not None}
+
+
+def takes_weights(estimator: Any) -> bool:
+    """Whether ``sample_weight`` reaches the estimator."""
+    return _fit_name(estimator, "sample_weight") is not None
+
+
+def _fit_name(estimator: Any, parameter: str) -> str | None:
+    """Name of a fit parameter, that of a pipeline's last step with its prefix; None where it is not taken."""
+    if not hasattr(estimator, "steps"):
+        return parameter if has_fit_parameter(estimator, parameter) else None
+    if get_config()["enable_metadata_routing"]:
+        return parameter if get_routing_for_object(estimator).consumes("fit", [parameter]) else None
+    step, last = estimator.steps[-1]
+    inner = _fit_name(last, parameter)
+    return None if inner is None else f"{step}__{inner}"
+
+
+def frozen_parts(estimator: Any) -> list[str]:
+    """Paths of the parts that come fitted and that cloning keeps so; ``""`` for the estimator itself."""
+    parts = {"": estimator} | estimator.get_params(deep=True)
+    return [path for path, part in parts.items() if hasattr(part, "fit") and _is_frozen(part)]
+
+
+def _is_frozen(part: Any) -> bool:
+    return not isinstance(part, type) and clone(part, safe=False) is part
+
+
+def check_task(name: str, estimator: Any, *, classification: bool) -> None:
+    """A TypeError unless the member is a classifier (or, in regression, has ``predict`` and is none)."""
+    wanted = "classifier" if classification else "regressor"
+    if not hasattr(estimator, "fit") or not hasattr(estimator, "get_params"):
+        raise TypeError(f"member {name!r} is {estimator!r}, not a scikit-learn estimator")
+    if is_classifier(estimator) != classification:
+        raise TypeError(f"member {name!r} ({type(estimator).__name__}) is not a {wanted}")

@@ -1,0 +1,85 @@
+"""The out-of-fold table: the only thing that blending, calibration, thresholds and audits may read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from hybridlearn.crossfit._ledger import Entry, Ledger
+from hybridlearn.crossfit._margin import FoldModel
+
+BLEND = "blend"
+
+
+@dataclass(frozen=True, eq=False)
+class OutOfFold:
+    """Margins of every member for rows that it never saw.
+
+    Attributes
+    ----------
+    margins : dict of str to ndarray of shape (n_rows, n_outputs)
+        By member, and under ``"blend"`` the blend with weights fitted without the row's fold, once there is one.
+        NaN where a row is in no test part.
+    fold : ndarray of shape (n_rows,)
+        The fold whose test part holds the row, -1 for none.
+    target : ndarray of shape (n_rows,)
+        Class codes, or numbers.
+    classes : ndarray of shape (n_classes,) or None
+        Labels behind the codes; None in regression.
+    weight : ndarray of shape (n_rows,)
+    positions : ndarray of shape (n_rows,)
+        Of the rows in what was handed to ``fit``: rows of weight 0 are not in this table.
+    models : dict of str to list of FoldModel
+        Fitted members, one a fold.
+    fit_seconds : dict of str to float
+        Over all folds.
+    failed : dict of str to str
+        Members that were skipped, with their error.
+    ledger : Ledger
+        Which rows each step saw.
+    """
+
+    margins: dict[str, np.ndarray]
+    fold: np.ndarray
+    target: np.ndarray
+    classes: np.ndarray | None
+    weight: np.ndarray
+    positions: np.ndarray
+    models: dict[str, list[FoldModel]]
+    fit_seconds: dict[str, float]
+    failed: dict[str, str]
+    ledger: Ledger
+
+    @property
+    def members(self) -> list[str]:
+        """Names of the members that were fitted."""
+        return list(self.models)
+
+    @property
+    def covered(self) -> np.ndarray:
+        """Which rows have an out-of-fold margin, bool of shape (n_rows,)."""
+        return self.fold >= 0
+
+    @property
+    def coverage(self) -> float:
+        """Share of the rows that have one."""
+        return float(self.covered.mean())
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """One row a row: ``fold``, ``target`` (labels), margins; multiclass margins as ``member[label]``."""
+        target = self.target if self.classes is None else self.classes[self.target]
+        columns: dict[str, Any] = {"fold": self.fold, "target": target}
+        for name, margin in self.margins.items():
+            if margin.shape[1] == 1:
+                columns[name] = margin[:, 0]
+            else:
+                columns |= {f"{name}[{label}]": margin[:, k] for k, label in enumerate(self.classes)}
+        return pd.DataFrame(columns, index=pd.Index(self.positions, name="row"))
+
+    def with_blend(self, margin: np.ndarray, entries: list[Entry]) -> OutOfFold:
+        """The table with the blend's margin, and with the steps that made it in its ledger."""
+        return replace(self, margins=self.margins | {BLEND: margin}, ledger=self.ledger.extended(entries))

@@ -1,0 +1,155 @@
+"""From an out-of-fold table to a blend, its calibration and its leaderboard."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator
+from sklearn.metrics import check_scoring
+
+from hybridlearn._heads import RegressorHead
+from hybridlearn.crossfit import BLEND, Entry, OutOfFold
+from hybridlearn.ensemble._blend import Blend, fit_blend, fit_temperature
+from hybridlearn.ensemble._loss import mean_loss
+from hybridlearn.ensemble._threshold import ThresholdHead
+
+
+@dataclass(frozen=True, eq=False)
+class Assembly:
+    """A blend learned from all covered rows, its temperature, and the table with the blend's honest margins."""
+
+    blend: Blend
+    temperature: float
+    oof: OutOfFold
+
+
+def assemble(oof: OutOfFold, kind: str, *, seed: int) -> Assembly:
+    """Learn weights and temperature, and judge them by folds.
+
+    The blend's own margin of a row comes from weights and a temperature that were learned without the row's fold.
+    The temperature is kept only if it lowers the log loss so.
+
+    Parameters
+    ----------
+    oof : OutOfFold
+    kind : {"greedy", "nonnegative", "mean"}
+    seed : int
+
+    Returns
+    -------
+    Assembly
+    """
+    classification = oof.classes is not None
+    stack = np.stack([oof.margins[name] for name in oof.members])
+    rows = np.flatnonzero(oof.covered)
+
+    def learn(on: np.ndarray) -> Blend:
+        return fit_blend(
+            kind, stack[:, on], oof.target[on], oof.weight[on], classification=classification, seed=seed
+        )
+
+    margin = np.full(stack.shape[1:], np.nan)
+    entries = []
+    for fold, others, held_out in _leave_one_fold_out(oof, rows):
+        margin[held_out] = learn(others).margin(stack[:, held_out])
+        entries.append(Entry("blend weights", BLEND, fold, others, held_out, order=2))
+    temperature = 1.0
+    if classification:
+        scaled, temperature = _calibrate(margin, oof, rows)
+        if temperature != 1.0:
+            margin = scaled
+            entries += [Entry("calibration", e.member, e.fold, e.fitted_on, e.predicted, order=2) for e in entries]
+    return Assembly(learn(rows), temperature, oof.with_blend(margin, entries))
+
+
+def _leave_one_fold_out(oof: OutOfFold, rows: np.ndarray) -> list[tuple[int, np.ndarray, np.ndarray]]:
+    """(fold, rows of the other folds, rows of the fold)."""
+    present = np.unique(oof.fold[rows])
+    if len(present) < 2:
+        raise ValueError("cv gave one fold; the blend's weights need at least two, to be judged without the row's own")
+    return [(int(k), rows[oof.fold[rows] != k], rows[oof.fold[rows] == k]) for k in present]
+
+
+def _calibrate(margin: np.ndarray, oof: OutOfFold, rows: np.ndarray) -> tuple[np.ndarray, float]:
+    """Margins under temperatures of the other folds, and the temperature of all; 1.0 where it does not help."""
+    scaled = margin.copy()
+    for _, others, held_out in _leave_one_fold_out(oof, rows):
+        scaled[held_out] /= fit_temperature(margin[others], oof.target[others], oof.weight[others])
+
+    def loss(of: np.ndarray) -> float:
+        return mean_loss(of[rows], oof.target[rows], oof.weight[rows], classification=True)
+
+    if loss(scaled) >= loss(margin):
+        return margin, 1.0
+    return scaled, fit_temperature(margin[rows], oof.target[rows], oof.weight[rows])
+
+
+def leaderboard(assembly: Assembly, scoring: Any, *, threshold: float) -> pd.DataFrame:
+    """Members and blend by out-of-fold score, best first.
+
+    Parameters
+    ----------
+    assembly : Assembly
+    scoring : str or callable
+        As in scikit-learn: greater is better.
+    threshold : float
+        Of the labels that a scorer may ask for.
+
+    Returns
+    -------
+    DataFrame
+        ``member``, ``weight``, ``score``, ``fit_seconds``; the blend's score is that of weights learned without
+        the row's fold, its weight NaN, its seconds the sum.
+    """
+    oof = assembly.oof
+    rows = np.flatnonzero(oof.covered)
+    target = oof.target if oof.classes is None else oof.classes[oof.target]
+    weights = dict(zip(oof.members, assembly.blend.weights, strict=True))
+    records = []
+    for name in [BLEND, *oof.members]:
+        told = _told(oof.margins[name], oof.classes, threshold)
+        scorer = check_scoring(told, scoring)
+        score = scorer(told, rows[:, None], target[rows], **_weights_for(oof.weight[rows]))
+        seconds = oof.fit_seconds.get(name, sum(oof.fit_seconds.values()))
+        records.append((name, weights.get(name, np.nan), float(score), seconds))
+    board = pd.DataFrame(records, columns=["member", "weight", "score", "fit_seconds"])
+    return board.sort_values("score", ascending=False, ignore_index=True, kind="stable")
+
+
+class _Told(BaseEstimator):
+    """An estimator for scorers that says the margins it was told; `X` holds row positions."""
+
+    told_margin_: np.ndarray
+
+    def fit(self, X: Any, y: Any) -> Self:
+        """Scorers ask for the method; nothing calls it."""
+        return self
+
+    def margin(self, X: np.ndarray) -> np.ndarray:
+        return self.told_margin_[X[:, 0]]
+
+
+class _ToldClassifier(ThresholdHead, _Told):
+    threshold: float
+
+
+class _ToldRegressor(RegressorHead, _Told):
+    pass
+
+
+def _told(margin: np.ndarray, classes: np.ndarray | None, threshold: float) -> _Told:
+    if classes is None:
+        told: _Told = _ToldRegressor()
+    else:
+        told = _ToldClassifier()
+        told.classes_, told.threshold = classes, threshold
+    told.told_margin_ = margin
+    return told
+
+
+def _weights_for(weight: np.ndarray) -> dict[str, np.ndarray]:
+    """Rows of equal weight need no weights, which a scorer of the user's may not take."""
+    return {} if (weight == weight[0]).all() else {"sample_weight": weight}

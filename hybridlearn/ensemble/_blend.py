@@ -1,0 +1,149 @@
+"""The weights of a hybrid: a non-negative sum of margins."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import minimize, minimize_scalar, nnls
+
+from hybridlearn.ensemble._loss import log_loss_gradient, mean_loss, row_losses
+
+_LOG_TEMPERATURE_BOUNDS = (np.log(0.05), np.log(20.0))
+_N_BAGS = 10
+_N_ROUNDS = 50
+_PATIENCE = 5
+_BAG_ELEMENTS = 40_000
+
+
+@dataclass(frozen=True, eq=False)
+class Blend:
+    """``intercept + sum_m weights[m] * margin_m``.
+
+    Attributes
+    ----------
+    weights : ndarray of shape (n_members,)
+        At least 0; a member's temperature is part of its weight, so they need not sum to 1.
+    intercept : ndarray of shape (n_outputs,)
+    """
+
+    weights: np.ndarray
+    intercept: np.ndarray
+
+    def margin(self, margins: np.ndarray) -> np.ndarray:
+        """Blend margins of shape (n_members, n_rows, n_outputs) to (n_rows, n_outputs)."""
+        return self.intercept + np.tensordot(self.weights, margins, axes=1)
+
+
+def fit_temperature(margin: np.ndarray, target: np.ndarray, weight: np.ndarray) -> float:
+    """The divisor in [0.05, 20] of a margin that minimises its log loss (Guo et al., 2017)."""
+
+    def loss(log_temperature: float) -> float:
+        return mean_loss(margin / np.exp(log_temperature), target, weight, classification=True)
+
+    found = minimize_scalar(loss, bounds=_LOG_TEMPERATURE_BOUNDS, method="bounded", options={"xatol": 1e-4})
+    return float(np.exp(found.x))
+
+
+def fit_blend(
+    kind: str, margins: np.ndarray, target: np.ndarray, weight: np.ndarray, *, classification: bool, seed: int
+) -> Blend:
+    """Learn a blend from out-of-fold margins.
+
+    Parameters
+    ----------
+    kind : {"greedy", "nonnegative", "mean"}
+    margins : ndarray of shape (n_members, n_rows, n_outputs)
+    target, weight : ndarray of shape (n_rows,)
+    classification : bool
+        Members are temperature-scaled first, and log loss is minimised; else squared error.
+    seed : int
+        Draws the bags of the greedy selection.
+
+    Returns
+    -------
+    Blend
+    """
+    temperatures = np.ones(len(margins))
+    if classification:
+        temperatures = np.array([fit_temperature(margin, target, weight) for margin in margins])
+    scaled = margins / temperatures[:, None, None]
+    blend = _FITTERS[kind](scaled, target, weight, classification, seed)
+    return Blend(blend.weights / temperatures, blend.intercept)
+
+
+def _mean(
+    margins: np.ndarray, target: np.ndarray, weight: np.ndarray, classification: bool, seed: int
+) -> Blend:
+    return Blend(np.full(len(margins), 1 / len(margins)), np.zeros(margins.shape[2]))
+
+
+def _greedy(
+    margins: np.ndarray, target: np.ndarray, weight: np.ndarray, classification: bool, seed: int
+) -> Blend:
+    """Selection with replacement (Caruana et al., 2004), averaged over bags of rows."""
+    rng = np.random.RandomState(seed)
+    n_members, n_rows, n_outputs = margins.shape
+    size = min(max(n_rows // 2, 1), max(_BAG_ELEMENTS // n_outputs, 1))
+    weights = np.zeros(n_members)
+    for _ in range(_N_BAGS):
+        bag = rng.choice(n_rows, size=size, replace=False)
+        if weight[bag].any():
+            weights += _select(margins[:, bag], target[bag], weight[bag], classification)
+    return Blend(weights / weights.sum(), np.zeros(n_outputs))
+
+
+def _select(margins: np.ndarray, target: np.ndarray, weight: np.ndarray, classification: bool) -> np.ndarray:
+    """Add, again and again, the member that lowers the loss of the running mean most; weights sum to 1."""
+    counts = np.zeros(len(margins))
+    total = np.zeros(margins.shape[1:])
+    best, best_loss, stale = counts, np.inf, 0
+    for n_chosen in range(1, _N_ROUNDS + 1):
+        losses = [
+            np.dot(row_losses((total + margin) / n_chosen, target, classification=classification), weight)
+            for margin in margins
+        ]
+        chosen = int(np.argmin(losses))
+        counts[chosen] += 1
+        total += margins[chosen]
+        stale = 0 if losses[chosen] < best_loss else stale + 1
+        if stale == 0:
+            best, best_loss = counts / n_chosen, losses[chosen]
+        elif stale == _PATIENCE:
+            break
+    return best
+
+
+def _nonnegative(
+    margins: np.ndarray, target: np.ndarray, weight: np.ndarray, classification: bool, seed: int
+) -> Blend:
+    if classification:
+        return _nonnegative_log_loss(margins, target, weight)
+    means = np.average(margins[:, :, 0], axis=1, weights=weight)
+    center = np.average(target, weights=weight)
+    root = np.sqrt(weight)
+    weights, _ = nnls(((margins[:, :, 0].T - means) * root[:, None]), (target - center) * root)
+    return Blend(weights, np.array([center - weights @ means]))
+
+
+def _nonnegative_log_loss(margins: np.ndarray, target: np.ndarray, weight: np.ndarray) -> Blend:
+    n_members, _, n_outputs = margins.shape
+    share = weight / weight.sum()
+
+    def loss(params: np.ndarray) -> tuple[float, np.ndarray]:
+        blend = Blend(params[:n_members], params[n_members:])
+        blended = blend.margin(margins)
+        residual = log_loss_gradient(blended, target) * share[:, None]
+        gradient = np.concatenate([np.tensordot(margins, residual, axes=2), residual.sum(axis=0)])
+        return mean_loss(blended, target, weight, classification=True), gradient
+
+    start = np.concatenate([np.full(n_members, 1 / n_members), np.zeros(n_outputs)])
+    bounds = [(0, None)] * n_members + [(None, None)] * n_outputs
+    found = minimize(loss, start, jac=True, bounds=bounds, method="L-BFGS-B").x
+    intercept = found[n_members:]
+    # margins of several classes are centred, and stay so
+    return Blend(found[:n_members], intercept - intercept.mean() if n_outputs > 1 else intercept)
+
+
+_FITTERS: dict[str, Callable[..., Blend]] = {"greedy": _greedy, "nonnegative": _nonnegative, "mean": _mean}
