@@ -66,9 +66,7 @@ def inner_split(
     return np.setdiff1d(rows, valid), valid
 
 
-def _group_split(
-    codes: np.ndarray | None, groups: np.ndarray, fraction: float, seed: int
-) -> Split:
+def _group_split(codes: np.ndarray | None, groups: np.ndarray, fraction: float, seed: int) -> Split:
     n_groups = len(np.unique(groups))
     if n_groups < 2:
         raise ValueError(
@@ -83,9 +81,7 @@ def _group_split(
     return np.sort(train), np.sort(valid)
 
 
-def folds(
-    codes: np.ndarray | None, groups: np.ndarray | None, *, n_rows: int, n_splits: int, seed: int
-) -> list[Split]:
+def folds(codes: np.ndarray | None, groups: np.ndarray | None, *, n_rows: int, n_splits: int, seed: int) -> list[Split]:
     """Shuffled K-fold partition of rows.
 
     Parameters

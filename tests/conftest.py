@@ -11,7 +11,5 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("MPLBACKEND", "Agg")
 
-hypothesis.settings.register_profile(
-    "steady", derandomize=True, deadline=None, max_examples=25, database=None
-)
+hypothesis.settings.register_profile("steady", derandomize=True, deadline=None, max_examples=25, database=None)
 hypothesis.settings.load_profile("steady")

@@ -120,8 +120,7 @@ class Source:
                 for alias in names:
                     yield Import(node.lineno, origin, alias.name, alias.asname or alias.name)
             case ast.Call(
-                func=ast.Name(id="import_module" | "require")
-                | ast.Attribute(attr="import_module" | "require"),
+                func=ast.Name(id="import_module" | "require") | ast.Attribute(attr="import_module" | "require"),
                 args=[ast.Constant(value=str(module)), *_],
             ):
                 yield Import(node.lineno, module, "", "")
@@ -229,9 +228,7 @@ def doors_list_their_names(source: Source) -> Iterator[str]:
 def exports(source: Source) -> list[str] | None:
     for node in source.tree.body:
         match node:
-            case ast.Assign(
-                targets=[ast.Name(id="__all__")], value=ast.List(elts=names) | ast.Tuple(elts=names)
-            ):
+            case ast.Assign(targets=[ast.Name(id="__all__")], value=ast.List(elts=names) | ast.Tuple(elts=names)):
                 return [name.value for name in names if isinstance(name, ast.Constant)]
     return None
 
@@ -268,9 +265,7 @@ def sources(*folders: str) -> list[Source]:
 
 
 def rooms() -> list[str]:
-    return sorted(
-        {source.room for source in sources(PACKAGE) if source.path.endswith("/__init__.py")} - {"__init__"}
-    )
+    return sorted({source.room for source in sources(PACKAGE) if source.path.endswith("/__init__.py")} - {"__init__"})
 
 
 def exported() -> dict[str, list[str]]:
@@ -365,9 +360,7 @@ def test_every_rule_has_a_planted_violation() -> None:
 
 
 def rooms_without_tests(rooms: Iterable[str], test_files: Iterable[str]) -> list[str]:
-    tested = {
-        match[1] for file in test_files if (match := re.match(r"tests/(\w+)/(?:.*/)?test_\w+\.py$", file))
-    }
+    tested = {match[1] for file in test_files if (match := re.match(r"tests/(\w+)/(?:.*/)?test_\w+\.py$", file))}
     return sorted(set(rooms) - tested)
 
 
@@ -402,9 +395,7 @@ def test_the_reference_describes_every_public_name_once() -> None:
 
 
 def test_a_gap_in_the_reference_is_noticed() -> None:
-    reference = (
-        "## `hybridlearn.table`\n| `Schema` | x |\n| `Twice` | x |\n| `Twice(a)` | x |\n| `Gone` | x |\n"
-    )
+    reference = "## `hybridlearn.table`\n| `Schema` | x |\n| `Twice` | x |\n| `Twice(a)` | x |\n| `Gone` | x |\n"
     faults = reference_faults(reference, {"table": ["Missing", "Schema", "Twice"]})
     assert [fault.partition(":")[0] for fault in faults] == ["table.Gone", "table.Missing", "table.Twice"]
 

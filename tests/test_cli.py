@@ -183,9 +183,7 @@ def test_a_bug_is_not_dressed_up_as_a_users_error(tmp_path: Path, monkeypatch: p
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_terminal_without_the_sign_still_gets_its_table(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_terminal_without_the_sign_still_gets_its_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
     monkeypatch.setattr(sys, "stdout", terminal)
     assert demo(tmp_path) == 0

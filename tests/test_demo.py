@@ -257,9 +257,7 @@ class TestRun:
         assert not other.predictions["Linear"].equals(result.predictions["Linear"])
 
     @pytest.mark.parametrize("progress", [True, False])
-    def test_the_bar_shows_on_stderr_when_asked(
-        self, progress: bool, capsys: pytest.CaptureFixture[str]
-    ) -> None:
+    def test_the_bar_shows_on_stderr_when_asked(self, progress: bool, capsys: pytest.CaptureFixture[str]) -> None:
         run_demo({"Blend": Blend()}, n_splits=2, progress=progress)
         said = capsys.readouterr()
         assert said.out == ""

@@ -90,9 +90,7 @@ def test_the_changelog_knows_the_version() -> None:
 
 def test_the_floor_plan_is_true() -> None:
     """The plan marks as built exactly the rooms and loose public files that exist."""
-    plan = re.findall(
-        r"^\| \d \| `(\w+)` \|.*\| (built|planned) \|$", text_of(ROOT / "docs/architecture.md"), re.M
-    )
+    plan = re.findall(r"^\| \d \| `(\w+)` \|.*\| (built|planned) \|$", text_of(ROOT / "docs/architecture.md"), re.M)
     package = ROOT / "hybridlearn"
     rooms = {path.parent.name for path in package.glob("*/__init__.py")}
     files = {path.stem for path in package.glob("*.py") if not path.name.startswith("_")}

@@ -78,9 +78,7 @@ def fit_fold(
     return FittedFold(model, margin, seconds, None if stopping is None else train[stopping])
 
 
-def fit_model(
-    estimator: Any, training: TrainingRows, *, n_classes: int, weighted: bool, seed: int
-) -> FoldModel:
+def fit_model(estimator: Any, training: TrainingRows, *, n_classes: int, weighted: bool, seed: int) -> FoldModel:
     """Fit an estimator in place on all of the rows; a classifier sees gapless class codes."""
     present, target = None, training.target
     if n_classes:

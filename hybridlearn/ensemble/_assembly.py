@@ -47,9 +47,7 @@ def assemble(oof: OutOfFold, kind: str, *, seed: int) -> Assembly:
     rows = np.flatnonzero(oof.covered)
 
     def learn(on: np.ndarray) -> Blend:
-        return fit_blend(
-            kind, stack[:, on], oof.target[on], oof.weight[on], classification=classification, seed=seed
-        )
+        return fit_blend(kind, stack[:, on], oof.target[on], oof.weight[on], classification=classification, seed=seed)
 
     margin = np.full(stack.shape[1:], np.nan)
     entries = []

@@ -73,15 +73,11 @@ def fit_blend(
     return Blend(blend.weights / temperatures, blend.intercept)
 
 
-def _mean(
-    margins: np.ndarray, target: np.ndarray, weight: np.ndarray, classification: bool, seed: int
-) -> Blend:
+def _mean(margins: np.ndarray, target: np.ndarray, weight: np.ndarray, classification: bool, seed: int) -> Blend:
     return Blend(np.full(len(margins), 1 / len(margins)), np.zeros(margins.shape[2]))
 
 
-def _greedy(
-    margins: np.ndarray, target: np.ndarray, weight: np.ndarray, classification: bool, seed: int
-) -> Blend:
+def _greedy(margins: np.ndarray, target: np.ndarray, weight: np.ndarray, classification: bool, seed: int) -> Blend:
     """Selection with replacement (Caruana et al., 2004), averaged over bags of rows."""
     rng = np.random.RandomState(seed)
     n_members, n_rows, n_outputs = margins.shape
@@ -115,9 +111,7 @@ def _select(margins: np.ndarray, target: np.ndarray, weight: np.ndarray, classif
     return best
 
 
-def _nonnegative(
-    margins: np.ndarray, target: np.ndarray, weight: np.ndarray, classification: bool, seed: int
-) -> Blend:
+def _nonnegative(margins: np.ndarray, target: np.ndarray, weight: np.ndarray, classification: bool, seed: int) -> Blend:
     if classification:
         return _nonnegative_log_loss(margins, target, weight)
     means = np.average(margins[:, :, 0], axis=1, weights=weight)

@@ -38,9 +38,7 @@ class PeriodicEmbedding(nn.Module):
     torch.Size([5, 12])
     """
 
-    def __init__(
-        self, n_features: int, *, d_embedding: int = 4, n_frequencies: int = 16, frequency_scale: float = 0.1
-    ):
+    def __init__(self, n_features: int, *, d_embedding: int = 4, n_frequencies: int = 16, frequency_scale: float = 0.1):
         super().__init__()
         self.d_out = n_features * d_embedding
         d_mixed = d_embedding - 1

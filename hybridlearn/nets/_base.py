@@ -72,9 +72,7 @@ class BaseNet(CallbackSupportMixin, BaseEstimator):
         self.encoder_ = TableEncoder(max_levels=self.max_levels).fit(rows.X)
         training, stopping = rows, None
         if self.early_stopping:
-            training, stopping = rows.split(
-                stratify=self._is_classifier, fraction=self.validation_fraction, seed=seed
-            )
+            training, stopping = rows.split(stratify=self._is_classifier, fraction=self.validation_fraction, seed=seed)
         self.stopping_rows_ = np.empty(0, dtype=np.int64) if stopping is None else stopping.positions
         self._scale_target(training.target, training.weight)
         scale = self._weights(training).mean()

@@ -54,9 +54,7 @@ def read_table(estimator: Any, X: Any, *, reset: bool) -> pd.DataFrame:
         ``fit``.
     """
     if sparse.issparse(X):
-        raise TypeError(
-            f"{type(estimator).__name__} was passed a sparse matrix; it needs a dense table: X.toarray()"
-        )
+        raise TypeError(f"{type(estimator).__name__} was passed a sparse matrix; it needs a dense table: X.toarray()")
     if isinstance(X, pd.DataFrame):
         _check_frame(X)
         validate_data(estimator, X, reset=reset, skip_check_array=True)

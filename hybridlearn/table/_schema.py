@@ -134,11 +134,7 @@ class Schema:
             Missing values are NaN; booleans 0 and 1; a datetime becomes seconds since 1970 and its parts; values
             beyond +-1e38, infinities among them, are +-1e38.
         """
-        parts = [
-            _numbers(column, X.iloc[:, i])
-            for i, column in enumerate(self.columns)
-            if column.kind != CATEGORICAL
-        ]
+        parts = [_numbers(column, X.iloc[:, i]) for i, column in enumerate(self.columns) if column.kind != CATEGORICAL]
         return np.column_stack(parts) if parts else np.empty((len(X), 0))
 
     def category_codes(self, X: pd.DataFrame, *, warn: bool = True) -> np.ndarray:
@@ -155,9 +151,7 @@ class Schema:
         ndarray of shape (n_rows, n_categorical), int64
             -1 where missing, -2 where the level was not seen in ``fit``.
         """
-        parts = [
-            _codes(column, X.iloc[:, i]) for i, column in enumerate(self.columns) if column.kind == CATEGORICAL
-        ]
+        parts = [_codes(column, X.iloc[:, i]) for i, column in enumerate(self.columns) if column.kind == CATEGORICAL]
         codes = np.column_stack(parts) if parts else np.empty((len(X), 0), dtype=np.int64)
         if warn:
             self._warn_unseen(codes)

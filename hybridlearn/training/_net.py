@@ -86,7 +86,6 @@ class WeightedNet(skorch.NeuralNet):
         loss = float(total / torch.stack(weights).sum())
         if not math.isfinite(loss):
             raise DivergedError(
-                f"the {prefix} loss became {loss} in epoch {len(self.history)}; "
-                f"lower learning_rate (it is {self.lr:g})"
+                f"the {prefix} loss became {loss} in epoch {len(self.history)}; lower learning_rate (it is {self.lr:g})"
             )
         self.history.record(f"{prefix}_loss", loss)

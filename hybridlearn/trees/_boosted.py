@@ -33,7 +33,6 @@ class BaseBoostedTrees(CallbackSupportMixin, BaseEstimator):
         "subsample": [real(0, 1, closed="right")],
         "max_features": [real(0, 1, closed="right")],
         "l2_regularization": [real(0, closed="left")],
-        "max_bins": [integer(2)],
         "monotonic_cst": ["array-like", dict, None],
         "categories": [StrOptions({"encode", "native"})],
         "max_onehot_levels": [integer(0)],
@@ -57,7 +56,6 @@ class BaseBoostedTrees(CallbackSupportMixin, BaseEstimator):
         subsample: float = 0.8,
         max_features: float = 0.8,
         l2_regularization: float = 1.0,
-        max_bins: int = 256,
         monotonic_cst: Any = None,
         categories: str = "encode",
         max_onehot_levels: int = 8,
@@ -77,7 +75,6 @@ class BaseBoostedTrees(CallbackSupportMixin, BaseEstimator):
         self.subsample = subsample
         self.max_features = max_features
         self.l2_regularization = l2_regularization
-        self.max_bins = max_bins
         self.monotonic_cst = monotonic_cst
         self.categories = categories
         self.max_onehot_levels = max_onehot_levels
@@ -118,14 +115,10 @@ class BaseBoostedTrees(CallbackSupportMixin, BaseEstimator):
         seed = draw_seed(self.random_state)
         training, stopping = rows, None
         if self.early_stopping:
-            training, stopping = rows.split(
-                stratify=self._is_classifier, fraction=self.validation_fraction, seed=seed
-            )
+            training, stopping = rows.split(stratify=self._is_classifier, fraction=self.validation_fraction, seed=seed)
         self.stopping_rows_ = np.empty(0, dtype=np.int64) if stopping is None else stopping.positions
         # the target codes must not see the rows that stop the boosting
-        self.encoder_ = TreeEncoder(
-            max_onehot_levels=self.max_onehot_levels, native=self.categories == "native"
-        )
+        self.encoder_ = TreeEncoder(max_onehot_levels=self.max_onehot_levels, native=self.categories == "native")
         encoded = self.encoder_.fit_transform(training, classification=self._is_classifier, seed=seed)
         train = self._matrix(training, encoded)
         watched = []
@@ -161,7 +154,6 @@ class BaseBoostedTrees(CallbackSupportMixin, BaseEstimator):
             weight=rows.weight * self._class_weights(rows.target),
             feature_types=self.encoder_.feature_types(encoded.shape[1]),
             enable_categorical=True,
-            max_bin=self.max_bins,
             nthread=self._n_threads,
             ref=like,
         )
@@ -200,7 +192,6 @@ class BaseBoostedTrees(CallbackSupportMixin, BaseEstimator):
             "subsample": self.subsample,
             "colsample_bynode": self.max_features,
             "reg_lambda": self.l2_regularization,
-            "max_bin": self.max_bins,
             "nthread": self._n_threads,
             "seed": seed,
             "verbosity": 0,
@@ -252,8 +243,6 @@ _PARAMETERS = """
         Share of the encoded columns a split sees.
     l2_regularization : float, default=1.0
         On leaf values.
-    max_bins : int, default=256
-        Histogram bins a column.
     monotonic_cst : dict of str to int, array-like of int or None, default=None
         1, 0 or -1 by column name, or one a column of `X`: the margin may only rise or fall along it. Not for
         categorical columns. None constrains nothing.
