@@ -16,7 +16,7 @@ def whole_fit(fit: Callable[..., Any]) -> Callable[..., Any]:
     of an estimator never come from another fit than the last.
     """
 
-    @fit_context(prefer_skip_nested_validation=False)
+    @fit_context(prefer_skip_nested_validation=False)  # type: ignore[untyped-decorator]
     @wraps(fit)
     def fit_or_forget(self: Any, *args: Any, **kwargs: Any) -> Any:
         _forget(self)

@@ -18,7 +18,10 @@ class HasMargin(Protocol):
 
 @runtime_checkable
 class Additive(Protocol):
-    """A hybrid: its margin is an intercept plus the weighted sum of its members' margins, learned out of fold."""
+    """A hybrid: its margin is an intercept plus the weighted sum of its members' margins, learned out of fold.
+
+    Once fitted it keeps its out-of-fold table as ``oof_``.
+    """
 
     def member_margins(self, X: Any) -> dict[str, np.ndarray]:
         """Margin of each member, shape (n_rows, n_outputs), by name."""

@@ -40,7 +40,7 @@ def plain_target(estimator: Any, X: Any, y: Any) -> np.ndarray:
         name = type(estimator).__name__
         raise ValueError(f"{name} requires y to be passed, but the target y is None")
     _check_is_no_column(X, y)
-    if types.is_extension_array_dtype(getattr(y, "dtype", None)):
+    if types.is_extension_array_dtype(y):
         y = _without_extension_dtype(pd.Series(y))
     array = column_or_1d(y, warn=True)
     if array.dtype.kind == "c":

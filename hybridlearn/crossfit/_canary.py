@@ -89,7 +89,7 @@ def _out_of_fold(estimator: Any, X: Any, y: np.ndarray, cv: Any, rng: np.random.
     if isinstance(last, Additive):
         estimator.fit(X, y)
         # a pipeline fits its own steps in place
-        return last.oof_
+        return last.oof_  # type: ignore[attr-defined]
     return cross_fit([("estimator", estimator)], X, y, cv=cv, random_state=rng)
 
 

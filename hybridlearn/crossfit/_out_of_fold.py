@@ -74,7 +74,7 @@ class OutOfFold:
         target = self.target if self.classes is None else self.classes[self.target]
         columns: dict[str, Any] = {"fold": self.fold, "target": target}
         for name, margin in self.margins.items():
-            if margin.shape[1] == 1:
+            if self.classes is None or margin.shape[1] == 1:
                 columns[name] = margin[:, 0]
             else:
                 columns |= {f"{name}[{label}]": margin[:, k] for k, label in enumerate(self.classes)}

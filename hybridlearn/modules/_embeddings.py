@@ -80,9 +80,8 @@ class CategoricalEmbedding(nn.Module):
         widths = [min(max_width, math.ceil(c / 2)) for c in cardinalities]
         self.d_out = sum(widths)
         self.tables = nn.ModuleList(nn.Embedding(c, w) for c, w in zip(cardinalities, widths, strict=True))
-        with torch.no_grad():
-            for table in self.tables:
-                table.weight[0].zero_()
+        for table in self.tables:
+            nn.init.zeros_(table.get_parameter("weight")[0])
 
     def forward(self, codes: Tensor) -> Tensor:
         vectors = [table(codes[:, j]) for j, table in enumerate(self.tables)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -54,7 +55,7 @@ class TabularMLP(nn.Module):
         self.categorical = CategoricalEmbedding(cardinalities)
         sizes = [self.numeric.d_out + self.categorical.d_out, *hidden_layer_sizes]
         layers: list[nn.Module] = []
-        for d_in, d_out in zip(sizes[:-1], sizes[1:], strict=True):
+        for d_in, d_out in pairwise(sizes):
             layers += [nn.Linear(d_in, d_out), nn.SiLU(), nn.Dropout(dropout)]
         self.hidden = nn.Sequential(*layers)
         self.output = nn.Linear(sizes[-1], n_outputs)

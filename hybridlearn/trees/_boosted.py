@@ -123,7 +123,7 @@ class BaseBoostedTrees(CallbackSupportMixin, BaseEstimator):
         train = self._matrix(training, encoded)
         watched = []
         if stopping is not None:
-            watched = [(self._matrix(stopping, self.encoder_.transform(stopping.X), train), "valid")]
+            watched = [(self._matrix(stopping, self.encoder_.transform(stopping.X, warn=False), train), "valid")]
         self.booster_, self.history_ = self._boost(train, watched, seed)
         self.n_iter_ = self.booster_.num_boosted_rounds()
         return self

@@ -44,6 +44,7 @@ class TreeEncoder:
         -------
         ndarray of shape (n_rows, n_encoded), float64
         """
+        self._target_encoder: TargetEncoder | None = None
         self._learn_levels(rows.X)
         codes = self.schema.category_codes(rows.X)
         coded = codes[:, self._coded]
@@ -65,11 +66,10 @@ class TreeEncoder:
         coded = (n_levels > self.max_onehot_levels) & (not self.native)
         self._coded = np.flatnonzero(coded)
         self._onehot = np.flatnonzero(~coded)
-        self._target_encoder: TargetEncoder | None = None
 
-    def transform(self, X: pd.DataFrame) -> np.ndarray:
-        """Encode new rows, shape (n_rows, n_encoded), float64; unseen levels give one warning."""
-        codes = self.schema.category_codes(X)
+    def transform(self, X: pd.DataFrame, *, warn: bool = True) -> np.ndarray:
+        """Encode new rows, shape (n_rows, n_encoded), float64; with `warn`, unseen levels give one warning."""
+        codes = self.schema.category_codes(X, warn=warn)
         coded = codes[:, self._coded]
         if self._target_encoder is not None:
             unseen = coded == UNSEEN
@@ -80,7 +80,7 @@ class TreeEncoder:
 
     def _assemble(self, X: pd.DataFrame, codes: np.ndarray, coded: np.ndarray) -> np.ndarray:
         numbers = self.schema.numeric_block(X)
-        onehot = [self._indicators(j, codes[:, j]) for j in self._onehot]
+        onehot = [self._indicators(int(j), codes[:, j]) for j in self._onehot]
         return np.column_stack([numbers, *onehot, coded])
 
     def _indicators(self, j: int, codes: np.ndarray) -> np.ndarray:
