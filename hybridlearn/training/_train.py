@@ -117,6 +117,7 @@ def _build_net(
         criterion__reduction="none",
         optimizer=torch.optim.AdamW,
         optimizer__weight_decay=settings.weight_decay,
+        optimizer__fused=True,
         lr=settings.learning_rate,
         batch_size=settings.batch_size,
         max_epochs=settings.max_epochs,
