@@ -28,8 +28,8 @@ __all__ = [
 ]
 
 
-def start_callbacks(estimator: CallbackSupportMixin, n_tasks: int) -> CallbackContext:
-    """Open the callback context of one ``fit``: call ``subcontext`` on it for each of its `n_tasks` tasks."""
+def start_callbacks(estimator: CallbackSupportMixin, n_tasks: int | None) -> CallbackContext:
+    """Open the callback context of a ``fit``; call ``subcontext`` on it for each of the `n_tasks` tasks (unknown: None)."""
     return estimator._init_callback_context(max_subtasks=n_tasks)
 
 

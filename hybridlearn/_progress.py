@@ -16,14 +16,15 @@ class FitProgress:
     Parameters
     ----------
     estimator : estimator with callback support
-    n_tasks : int
+    n_tasks : int or None
+        None where it is not known in advance.
     unit : str
         What a task is.
     verbose : int
         A bar from 1 on.
     """
 
-    def __init__(self, estimator: CallbackSupportMixin, n_tasks: int, *, unit: str, verbose: int):
+    def __init__(self, estimator: CallbackSupportMixin, n_tasks: int | None, *, unit: str, verbose: int):
         self.estimator = estimator
         self.unit = unit
         self.context = start_callbacks(estimator, n_tasks)

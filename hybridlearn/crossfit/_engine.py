@@ -258,9 +258,8 @@ def _collect(
 def _record(
     ledger: Ledger, name: str, k: int, part: FittedFold, train: np.ndarray, test: np.ndarray, frozen: list[str]
 ) -> None:
-    stopping = np.empty(0, dtype=int) if part.stopping_rows is None else part.stopping_rows
-    ledger.record("fit", name, k, fitted_on=np.setdiff1d(train, stopping), predicted=test)
-    if len(stopping):
-        ledger.record("early stopping", name, k, fitted_on=stopping, predicted=test)
+    ledger.record("fit", name, k, fitted_on=train, predicted=test)
+    if part.stopping_rows is not None:
+        ledger.record("early stopping", name, k, fitted_on=part.stopping_rows, predicted=test)
     for path in frozen:
         ledger.record(f"{name}__{path}" if path else name, name, k, fitted_on=None, predicted=test)

@@ -27,7 +27,7 @@ def default_members(*, classification: bool) -> list[tuple[str, Any]]:
     encoder = TableEncoder(encode="onehot", max_levels=50)
     return [
         ("trees", trees()),
-        ("deep_trees", trees(max_depth=9, max_features=0.5, subsample=0.65)),
+        ("deep_trees", trees(max_depth=8, subsample=0.65)),
         ("mlp", net()),
         ("linear", Pipeline([("encode", encoder), ("model", linear)])),
     ]

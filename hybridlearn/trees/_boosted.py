@@ -54,7 +54,7 @@ class BaseBoostedTrees(CallbackSupportMixin, BaseEstimator):
         max_leaf_nodes: int = 0,
         min_child_weight: float = 1.0,
         subsample: float = 0.8,
-        max_features: float = 0.8,
+        max_features: float = 0.5,
         l2_regularization: float = 1.0,
         monotonic_cst: Any = None,
         categories: str = "encode",
@@ -113,20 +113,22 @@ class BaseBoostedTrees(CallbackSupportMixin, BaseEstimator):
         rows = read_training_rows(self, X, y, sample_weight, groups)
         self._check_target(rows.target)
         seed = draw_seed(self.random_state)
-        training, stopping = rows, None
-        if self.early_stopping:
-            training, stopping = rows.split(stratify=self._is_classifier, fraction=self.validation_fraction, seed=seed)
-        self.stopping_rows_ = np.empty(0, dtype=np.int64) if stopping is None else stopping.positions
-        # the target codes must not see the rows that stop the boosting
-        self.encoder_ = TreeEncoder(max_onehot_levels=self.max_onehot_levels, native=self.categories == "native")
-        encoded = self.encoder_.fit_transform(training, classification=self._is_classifier, seed=seed)
-        train = self._matrix(training, encoded)
-        watched = []
-        if stopping is not None:
-            watched = [(self._matrix(stopping, self.encoder_.transform(stopping.X, warn=False), train), "valid")]
-        self.booster_, self.history_ = self._boost(train, watched, seed)
+        self.stopping_rows_ = np.empty(0, dtype=np.int64)
+        self.history_: list[float] = []
+        n_rounds, n_tasks = self.n_estimators, None if self.early_stopping else self.n_estimators
+        with FitProgress(self, n_tasks, unit="round", verbose=self.verbose) as progress:
+            if self.early_stopping:
+                n_rounds = self._best_n_rounds(rows, seed, progress)
+            self.encoder_, self.booster_ = self._grow(rows, n_rounds, seed, progress)
         self.n_iter_ = self.booster_.num_boosted_rounds()
         return self
+
+    def _best_n_rounds(self, rows: TrainingRows, seed: int, progress: FitProgress) -> int:
+        """Rounds after which the loss of rows kept aside is lowest; fills ``history_`` and ``stopping_rows_``."""
+        training, stopping = rows.split(stratify=self._is_classifier, fraction=self.validation_fraction, seed=seed)
+        self.stopping_rows_ = stopping.positions
+        self._grow(training, self.n_estimators, seed, progress, stopping)
+        return int(np.argmin(self.history_)) + 1
 
     def margin(self, X: Any) -> np.ndarray:
         """Margin of each row, what hybrids add up.
@@ -145,41 +147,43 @@ class BaseBoostedTrees(CallbackSupportMixin, BaseEstimator):
         outputs = self.booster_.inplace_predict(encoded, predict_type=self._predict_type, strict_shape=True)
         return self._to_margin(np.asarray(outputs, dtype=np.float64))
 
+    def _grow(
+        self,
+        rows: TrainingRows,
+        n_rounds: int,
+        seed: int,
+        progress: FitProgress,
+        stopping: TrainingRows | None = None,
+    ) -> tuple[TreeEncoder, xgb.Booster]:
+        """Encode and boost; rows that stop the boosting are not seen by the target codes."""
+        encoder = TreeEncoder(max_onehot_levels=self.max_onehot_levels, native=self.categories == "native")
+        encoded = encoder.fit_transform(rows, classification=self._is_classifier, seed=seed)
+        types = encoder.feature_types(encoded.shape[1])
+        train = self._matrix(rows, encoded, types)
+        watched = []
+        if stopping is not None:
+            watched = [(self._matrix(stopping, encoder.transform(stopping.X, warn=False), types, train), "valid")]
+        callbacks: list[xgb.callback.TrainingCallback] = [_RoundHook(progress, self.history_)]
+        if stopping is not None:
+            callbacks.append(xgb.callback.EarlyStopping(rounds=self.n_iter_no_change))
+        params = self._booster_params(encoder, len(types), seed)
+        booster = xgb.train(params, train, n_rounds, evals=watched, callbacks=callbacks, verbose_eval=False)
+        return encoder, booster
+
     def _matrix(
-        self, rows: TrainingRows, encoded: np.ndarray, like: xgb.QuantileDMatrix | None = None
+        self, rows: TrainingRows, encoded: np.ndarray, types: list[str], like: xgb.QuantileDMatrix | None = None
     ) -> xgb.QuantileDMatrix:
         return xgb.QuantileDMatrix(
             encoded,
             rows.target,
             weight=rows.weight * self._class_weights(rows.target),
-            feature_types=self.encoder_.feature_types(encoded.shape[1]),
+            feature_types=types,
             enable_categorical=True,
             nthread=self._n_threads,
             ref=like,
         )
 
-    def _boost(
-        self, train: xgb.QuantileDMatrix, watched: list[tuple[xgb.QuantileDMatrix, str]], seed: int
-    ) -> tuple[xgb.Booster, list[float]]:
-        """The booster of the best round and the validation loss of each round."""
-        results: dict[str, dict[str, list[float]]] = {}
-        with FitProgress(self, self.n_estimators, unit="round", verbose=self.verbose) as progress:
-            callbacks: list[xgb.callback.TrainingCallback] = [_RoundHook(progress)]
-            if watched:
-                callbacks.append(xgb.callback.EarlyStopping(rounds=self.n_iter_no_change, save_best=True))
-            booster = xgb.train(
-                self._booster_params(seed, train.num_col()),
-                train,
-                self.n_estimators,
-                evals=watched,
-                evals_result=results,
-                callbacks=callbacks,
-                verbose_eval=False,
-            )
-        losses = next(iter(results["valid"].values())) if watched else []
-        return booster, list(losses)
-
-    def _booster_params(self, seed: int, n_encoded: int) -> dict[str, Any]:
+    def _booster_params(self, encoder: TreeEncoder, n_encoded: int, seed: int) -> dict[str, Any]:
         device = resolve_device(self.device)
         params = {
             **self._objective_params(),
@@ -198,7 +202,7 @@ class BaseBoostedTrees(CallbackSupportMixin, BaseEstimator):
             "device": str(device) if device.type == "cuda" else "cpu",
         }
         if self.monotonic_cst is not None:
-            constraints = monotone_constraints(self.monotonic_cst, self.encoder_.schema, n_encoded)
+            constraints = monotone_constraints(self.monotonic_cst, encoder.schema, n_encoded)
             params["monotone_constraints"] = constraints
         return params
 
@@ -216,14 +220,16 @@ class BaseBoostedTrees(CallbackSupportMixin, BaseEstimator):
 
 
 class _RoundHook(xgb.callback.TrainingCallback):
-    """Tells of each round; True stops."""
+    """Tells of each round and keeps the loss of the rows kept aside; True stops."""
 
-    def __init__(self, progress: FitProgress):
+    def __init__(self, progress: FitProgress, losses: list[float]):
         self.progress = progress
+        self.losses = losses
 
     def after_iteration(self, model: xgb.Booster, epoch: int, evals_log: dict) -> bool:
-        losses = evals_log.get("valid", {})
-        return self.progress.step({name: f"{values[-1]:.4f}" for name, values in losses.items()})
+        watched = {name: values[-1] for name, values in evals_log.get("valid", {}).items()}
+        self.losses += watched.values()
+        return self.progress.step({name: f"{loss:.4f}" for name, loss in watched.items()})
 
 
 _PARAMETERS = """
@@ -239,7 +245,7 @@ _PARAMETERS = """
         Least sum of Hessians of a leaf (XGBoost's word).
     subsample : float, default=0.8
         Share of the rows a tree sees.
-    max_features : float, default=0.8
+    max_features : float, default=0.5
         Share of the encoded columns a split sees.
     l2_regularization : float, default=1.0
         On leaf values.
@@ -253,11 +259,12 @@ _PARAMETERS = """
     max_onehot_levels : int, default=8
         See `categories`.
     early_stopping : bool, default=True
-        Whether to keep rows aside, stop when their loss no longer falls, and go back to the best round.
+        Whether to find the number of rounds on rows kept aside, where their loss is lowest, and then to boost all
+        rows for as many. Otherwise `n_estimators` rounds.
     validation_fraction : float, default=0.15
         Share of the rows (of the groups, if given) kept aside; stratified in classification.
     n_iter_no_change : int, default=50
-        Rounds without a lower loss before boosting stops.
+        Rounds without a lower loss before the search stops.
     device : str, default="auto"
         "auto" takes CUDA where present, else the CPU.
     n_jobs : int or None, default=None
@@ -270,15 +277,15 @@ _PARAMETERS = """
 
 _ATTRIBUTES = """
     booster_ : xgboost.Booster
-        Of the best round, on the encoded columns.
+        On the encoded columns of all rows.
     encoder_ : TreeEncoder
         What turns a table into the booster's columns.
     history_ : list of float
-        Loss of the rows kept aside after each round; empty without early stopping.
+        Loss of the rows kept aside, after each round of the search; empty without early stopping.
     n_iter_ : int
-        Rounds kept.
+        Rounds boosted.
     stopping_rows_ : ndarray of int
-        Positions of the rows that stopped the boosting.
+        Positions of the rows kept aside in the search; empty without early stopping.
     n_features_in_ : int
         Columns seen in ``fit``.
     feature_names_in_ : ndarray of shape (n_features_in_,)

@@ -1,0 +1,300 @@
+"""One member on one fold: weights and groups handed through, classes made gapless, margins made possible."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import imblearn.pipeline
+import numpy as np
+import pandas as pd
+import pytest
+from imblearn.over_sampling import SMOTE, RandomOverSampler
+from scipy.special import logit
+from sklearn import config_context
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.linear_model import LogisticRegression, Ridge, SGDClassifier
+from sklearn.naive_bayes import GaussianNB
+from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import LinearSVC
+
+from hybridlearn.crossfit import MemberError, cross_fit
+from hybridlearn.trees import BoostedTreesClassifier, BoostedTreesRegressor
+
+WEIGHT = np.random.default_rng(3).uniform(0.2, 3, 150)
+GROUPS = np.arange(150) // 5
+
+
+class Spy(ClassifierMixin, BaseEstimator):
+    """Keeps the weights that reach it."""
+
+    def fit(self, X: np.ndarray, y: np.ndarray, sample_weight: np.ndarray | None = None) -> Spy:
+        self.classes_, self.weight_ = np.unique(y), sample_weight
+        return self
+
+    def predict_proba(self, X: np.ndarray) -> np.ndarray:
+        return np.full((len(X), len(self.classes_)), 1 / len(self.classes_))
+
+    def predict(self, X: np.ndarray) -> np.ndarray:
+        return np.zeros(len(X), dtype=int)
+
+
+# weights
+
+
+@pytest.mark.parametrize("pipe", [make_pipeline, imblearn.pipeline.make_pipeline], ids=["sklearn", "imblearn"])
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda pipe, spy: spy,
+        lambda pipe, spy: pipe(StandardScaler(), spy),
+        lambda pipe, spy: pipe(StandardScaler(), make_pipeline("passthrough", spy)),
+    ],
+    ids=["bare", "pipeline", "pipeline in a pipeline"],
+)
+@pytest.mark.parametrize("routing", [False, True])
+def test_weights_reach_the_last_step(table, routing: bool, wrap: Any, pipe: Any) -> None:
+    with config_context(enable_metadata_routing=routing):
+        # with routing, a scaler must say that it wants none
+        spy = Spy().set_fit_request(sample_weight=True) if routing else Spy()
+        member = wrap(pipe, spy)
+        if routing and hasattr(member, "steps"):
+            member.steps[0][1].set_fit_request(sample_weight=False)
+        oof = cross_fit([("m", member)], table.X, table.two, cv=3, sample_weight=WEIGHT, random_state=0)
+    for k, model in enumerate(oof.models["m"]):
+        last = model.estimator
+        while hasattr(last, "steps"):
+            last = last[-1]
+        np.testing.assert_array_equal(last.weight_, WEIGHT[oof.fold != k])
+
+
+def test_without_weights_none_are_handed_on(table) -> None:
+    oof = cross_fit([("m", Spy())], table.X, table.two, cv=2)
+    assert all(model.estimator.weight_ is None for model in oof.models["m"])
+
+
+def test_members_that_take_no_weights_are_named_once(table) -> None:
+    members = [
+        ("linear", LogisticRegression()),
+        ("neighbours", KNeighborsClassifier()),
+        ("scaled_neighbours", make_pipeline(StandardScaler(), KNeighborsClassifier())),
+    ]
+    with pytest.warns(UserWarning, match=r"\['neighbours', 'scaled_neighbours'\] take no sample_weight") as said:
+        weighted = cross_fit(members, table.X, table.two, cv=3, sample_weight=WEIGHT, random_state=0)
+    assert len(said) == 1
+    plain = cross_fit(members, table.X, table.two, cv=3, random_state=0)
+    np.testing.assert_array_equal(weighted.margins["neighbours"], plain.margins["neighbours"])
+    assert np.abs(weighted.margins["linear"] - plain.margins["linear"]).max() > 0.01
+
+
+def test_a_regressor_without_weights_is_named_too(table) -> None:
+    with pytest.warns(UserWarning, match=r"\['neighbours'\] take no sample_weight"):
+        cross_fit(
+            [("neighbours", KNeighborsRegressor()), ("ridge", Ridge())],
+            table.X,
+            table.number,
+            cv=2,
+            sample_weight=WEIGHT,
+        )
+
+
+def test_with_routing_a_pipeline_that_asks_for_no_weights_is_named(table) -> None:
+    with config_context(enable_metadata_routing=True):
+        deaf = make_pipeline(StandardScaler(), LogisticRegression().set_fit_request(sample_weight=False))
+        with pytest.warns(UserWarning, match=r"\['deaf'\] take no sample_weight"):
+            cross_fit([("deaf", deaf)], table.X, table.two, cv=2, sample_weight=WEIGHT)
+
+
+@pytest.mark.parametrize("make", [lambda: LinearSVC(), lambda: make_pipeline("passthrough", LinearSVC())])
+@pytest.mark.parametrize("routing", [False, True])
+def test_weights_reach_a_member_that_has_to_be_calibrated(table, routing: bool, make: Callable[[], Any]) -> None:
+    """Bare or at the end of a pipeline, with routing or without: the same member, so the same margins."""
+
+    def margins(member: Any) -> np.ndarray:
+        return cross_fit([("m", member)], table.X, table.two, cv=2, sample_weight=WEIGHT, random_state=0).margins["m"]
+
+    expected = margins(LinearSVC())
+    with config_context(enable_metadata_routing=routing):
+        if routing and isinstance(member := make(), Pipeline):
+            member[-1].set_fit_request(sample_weight=True)
+        else:
+            member = make()
+        np.testing.assert_allclose(margins(member), expected, rtol=1e-6)
+
+
+RESAMPLED = imblearn.pipeline.make_pipeline(
+    RandomOverSampler(random_state=0, shrinkage=0.1), BoostedTreesClassifier(n_estimators=5, random_state=0)
+)
+
+
+def test_groups_make_folds_for_a_pipeline_that_resamples(table) -> None:
+    """The resampled rows have no groups: none may be handed to the last step."""
+    rare = (table.number > 1).astype(int)
+    grouped = cross_fit([("m", RESAMPLED)], table.X, rare, cv=3, groups=GROUPS, random_state=0)
+    splits = [(np.flatnonzero(grouped.fold != k), np.flatnonzero(grouped.fold == k)) for k in range(3)]
+    expected = cross_fit([("m", RESAMPLED)], table.X, rare, cv=splits, random_state=0)
+    np.testing.assert_array_equal(grouped.margins["m"], expected.margins["m"])
+
+
+def test_a_pipeline_that_resamples_takes_no_weights(table) -> None:
+    """The resampled rows have no weights either."""
+    rare = (table.number > 1).astype(int)
+    member = imblearn.pipeline.make_pipeline(SMOTE(random_state=0), LogisticRegression())
+    with pytest.warns(UserWarning, match=r"\['smote'\] take no sample_weight"):
+        weighted = cross_fit([("smote", member)], table.X, rare, cv=3, sample_weight=WEIGHT, random_state=0)
+    plain = cross_fit([("smote", member)], table.X, rare, cv=3, random_state=0)
+    np.testing.assert_array_equal(weighted.margins["smote"], plain.margins["smote"])
+
+
+@pytest.mark.parametrize("cls", [BoostedTreesClassifier, BoostedTreesRegressor])
+@pytest.mark.parametrize("wrap", [lambda last: last, lambda last: make_pipeline(StandardScaler(), last)])
+def test_groups_reach_the_inner_split(table, cls: type, wrap: Any) -> None:
+    y = table.two if cls is BoostedTreesClassifier else table.number
+    oof = cross_fit([("m", wrap(cls(n_estimators=3)))], table.X, y, cv=2, groups=GROUPS, random_state=0)
+    for k, model in enumerate(oof.models["m"]):
+        train = np.flatnonzero(oof.fold != k)
+        last = model.estimator[-1] if hasattr(model.estimator, "steps") else model.estimator
+        stopping = train[last.stopping_rows_]
+        assert not set(GROUPS[stopping]) & set(GROUPS[np.setdiff1d(train, stopping)])
+
+
+# classes
+
+
+def test_members_see_gapless_codes_whatever_the_labels(table) -> None:
+    labels = np.array([2, 5, 11])[table.three]
+    # without class 11 (and then 2) in the training part
+    splits = [
+        (np.flatnonzero(table.three != 2), np.flatnonzero(table.three == 2)),
+        (np.flatnonzero(table.three != 0), np.flatnonzero(table.three == 0)),
+    ]
+    oof = cross_fit([("m", Spy())], table.X, labels, cv=splits)
+    assert [model.estimator.classes_.tolist() for model in oof.models["m"]] == [[0, 1], [0, 1]]
+    assert [model.present.tolist() for model in oof.models["m"]] == [[0, 1], [1, 2]]
+
+
+@pytest.mark.parametrize(
+    "member",
+    [LogisticRegression(C=0.01), GaussianNB(), BoostedTreesClassifier(n_estimators=3), LinearSVC(C=0.01)],
+)
+def test_an_absent_class_gets_the_floor(table, member: Any) -> None:
+    """Of the classes that the training part holds the member decides; the absent one has 1 / (2 n_train)."""
+    others, middle = np.flatnonzero(table.three != 1), np.flatnonzero(table.three == 1)
+    train, rest = others[:60], others[60:]
+    oof = cross_fit([("m", member)], table.X, table.three, cv=[(train, middle), (middle, rest)], random_state=0)
+    margin = oof.margins["m"][middle]
+    np.testing.assert_allclose(margin.sum(axis=1), 0, atol=1e-12)
+    p = np.exp(margin) / np.exp(margin[:, [0, 2]]).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(p[:, 1], 1 / 120, rtol=1e-9)
+    known = oof.models["m"][0].estimator.predict_proba(table.X[middle])
+    np.testing.assert_allclose(p[:, [0, 2]], np.clip(known, 1 / 120, 119 / 120), rtol=1e-5)
+    # the other training part holds one class only: there is nothing to fit
+    alone = np.log([1 / (2 * len(middle)), 1, 1 / (2 * len(middle))])
+    expected = np.broadcast_to(alone - alone.mean(), (len(rest), 3))
+    np.testing.assert_allclose(oof.margins["m"][rest], expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("present", [0, 1])
+def test_one_of_two_classes_gets_the_floor(table, present: int) -> None:
+    train, test = np.flatnonzero(table.two == present), np.flatnonzero(table.two != present)
+    frame = pd.DataFrame(table.X, columns=list("abcd"))
+    for member in (LogisticRegression(), BoostedTreesClassifier(n_estimators=3), LinearSVC()):
+        oof = cross_fit([("m", member)], frame, table.two, cv=[(train, test), (test, train)])
+        expected = np.log(2 * len(train)) * (1 if present else -1)
+        np.testing.assert_allclose(oof.margins["m"][test], expected, rtol=1e-12)
+
+
+def test_a_class_of_fewer_rows_than_folds_is_in_some_training_parts_only(table) -> None:
+    y = table.two.copy()
+    y[:3] = 2
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        oof = cross_fit([("bayes", LogisticRegression())], table.X, y, cv=5, random_state=0)
+    assert sorted(oof.fold[:3].tolist()) == sorted(set(oof.fold[:3]))
+    assert oof.coverage == 1.0
+    assert np.isfinite(oof.margins["bayes"]).all()
+
+
+# calibration of members that give no probabilities
+
+
+@pytest.mark.parametrize(
+    "member",
+    [
+        LinearSVC(),
+        SGDClassifier(loss="hinge", random_state=0),
+        make_pipeline(StandardScaler(), LinearSVC(random_state=0)),
+    ],
+)
+def test_a_decision_is_calibrated_by_a_rising_line(table, member: Any) -> None:
+    oof = cross_fit([("m", member)], table.X, table.two, cv=2, random_state=0)
+    for k, model in enumerate(oof.models["m"]):
+        decision = model.estimator.calibrated_classifiers_[0].estimator.decision_function(table.X[oof.fold == k])
+        slope, intercept = np.polyfit(decision, oof.margins["m"][oof.fold == k, 0], 1)
+        assert slope > 0
+        line = intercept + slope * decision
+        np.testing.assert_allclose(oof.margins["m"][oof.fold == k, 0], line, rtol=0, atol=1e-6)
+    # log-odds, and about right
+    loss = np.logaddexp(0, np.where(table.two, -1, 1) * oof.margins["m"][:, 0]).mean()
+    assert loss < 0.6
+
+
+def test_a_decision_of_three_classes_gives_centred_margins(table) -> None:
+    oof = cross_fit([("m", LinearSVC(random_state=0))], table.X, table.three, cv=2, random_state=0)
+    np.testing.assert_allclose(oof.margins["m"].sum(axis=1), 0, atol=1e-9)
+    assert np.mean(oof.margins["m"].argmax(axis=1) == table.three) > 0.5
+
+
+class Memoriser(ClassifierMixin, BaseEstimator):
+    """Knows the rows it was fitted on by heart and guesses at all others, as sure of itself."""
+
+    fits: ClassVar[list[np.ndarray]] = []
+
+    def fit(self, X: np.ndarray, y: np.ndarray) -> Memoriser:
+        self.classes_ = np.unique(y)
+        self.known_ = dict(zip(X[:, 0], 2 * y - 1, strict=True))
+        self.fits.append(X[:, 0])
+        return self
+
+    def decision_function(self, X: np.ndarray) -> np.ndarray:
+        return np.array([self.known_.get(row[0], np.sign(row[1])) for row in X], dtype=float)
+
+    def predict(self, X: np.ndarray) -> np.ndarray:
+        return (self.decision_function(X) > 0).astype(int)
+
+
+def test_the_calibrator_sees_only_rows_that_the_decision_has_not_seen(table) -> None:
+    """Calibrated on the rows that it knows, the memoriser would be sure; on inner folds it is found out."""
+    guess = np.random.default_rng(0).normal(size=150)
+    X = np.column_stack([np.arange(150), guess])
+    oof = cross_fit([("m", Memoriser())], X, table.two, cv=2, random_state=0)
+    assert np.abs(oof.margins["m"]).max() < logit(0.75)
+
+
+def test_inner_folds_keep_groups_together(table) -> None:
+    X = np.column_stack([np.arange(150), table.X[:, 0]])
+    Memoriser.fits.clear()
+    oof = cross_fit([("m", Memoriser())], X, table.two, cv=2, groups=GROUPS, random_state=0)
+    outer = [set(np.flatnonzero(oof.fold != k)) for k in range(2)]
+    inner = [set(rows.astype(int)) for rows in Memoriser.fits if set(rows.astype(int)) not in outer]
+    assert len(inner) == 6
+    for rows in inner:
+        (whole,) = (train for train in outer if rows < train)
+        assert not set(GROUPS[list(rows)]) & set(GROUPS[list(whole - rows)])
+
+
+class OnlyPredicts(ClassifierMixin, BaseEstimator):
+    def fit(self, X: Any, y: Any) -> OnlyPredicts:
+        self.classes_ = np.unique(y)
+        return self
+
+    def predict(self, X: np.ndarray) -> np.ndarray:
+        return np.zeros(len(X), dtype=int)
+
+
+def test_a_classifier_without_any_decision_is_an_error_that_names_it(table) -> None:
+    with pytest.raises(MemberError, match="member 'mute' failed"):
+        cross_fit([("mute", OnlyPredicts())], table.X, table.two, cv=2)

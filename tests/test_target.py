@@ -1,0 +1,240 @@
+"""Targets, weights and groups: whatever comes in, plain validated arrays go out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from numpy.testing import assert_array_equal
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import DataConversionWarning
+
+from hybridlearn._target import encode_classes, plain_target, read_groups, read_weights, to_numbers
+
+X = np.zeros((3, 1))
+NOBODY = BaseEstimator()
+
+
+def plain(y: Any, X: Any = X) -> np.ndarray:
+    return plain_target(NOBODY, X, y)
+
+
+INTEGERS = {
+    "list": [3, 1, 3],
+    "tuple": (3, 1, 3),
+    "int8": np.array([3, 1, 3], dtype="int8"),
+    "object": np.array([3, 1, 3], dtype=object),
+    "Series": pd.Series([3, 1, 3], index=[5, 5, 5]),
+    "Int64": pd.Series([3, 1, 3], dtype="Int64"),
+    "extension array": pd.array([3, 1, 3], dtype="UInt8"),
+    "arrow": pd.Series([3, 1, 3], dtype=pd.ArrowDtype(pa.int32())),
+    "category": pd.Series([3, 1, 3], dtype="category"),
+    "Categorical": pd.Categorical([3, 1, 3]),
+}
+FLOATS = {
+    "list": [0.5, 1, -2],
+    "float32": np.array([0.5, 1, -2], dtype="float32"),
+    "object": np.array([0.5, 1, -2], dtype=object),
+    "Float64": pd.Series([0.5, 1, -2], dtype="Float64"),
+    "arrow": pd.Series([0.5, 1, -2], dtype=pd.ArrowDtype(pa.float64())),
+}
+BOOLEANS = {
+    "list": [True, False, True],
+    "bool": np.array([True, False, True]),
+    "boolean": pd.Series([True, False, True], dtype="boolean"),
+    "arrow": pd.Series([True, False, True], dtype=pd.ArrowDtype(pa.bool_())),
+    "object": np.array([True, False, True], dtype=object),
+}
+STRINGS = {
+    "list": ["b", "a", "b"],
+    "numpy": np.array(["b", "a", "b"]),
+    "object": np.array(["b", "a", "b"], dtype=object),
+    "str": pd.Series(["b", "a", "b"]),
+    "string": pd.Series(["b", "a", "b"], dtype="string"),
+    "arrow": pd.Series(["b", "a", "b"], dtype=pd.ArrowDtype(pa.string())),
+    "category": pd.Series(["b", "a", "b"], dtype="category"),
+}
+PLAIN = [
+    *[pytest.param(y, [3, 1, 3], "iu", id=f"integers: {name}") for name, y in INTEGERS.items()],
+    *[pytest.param(y, [0.5, 1, -2], "f", id=f"floats: {name}") for name, y in FLOATS.items()],
+    *[pytest.param(y, [True, False, True], "b", id=f"booleans: {name}") for name, y in BOOLEANS.items()],
+    *[pytest.param(y, ["b", "a", "b"], "OU", id=f"strings: {name}") for name, y in STRINGS.items()],
+]
+
+
+@pytest.mark.parametrize(("y", "expected", "kinds"), PLAIN)
+def test_a_target_becomes_a_plain_array(y: Any, expected: list, kinds: str) -> None:
+    array = plain(y)
+    assert type(array) is np.ndarray
+    assert array.dtype.kind in kinds
+    assert array.tolist() == expected
+
+
+@pytest.mark.parametrize("y", [np.array([[1], [2], [3]]), pd.DataFrame({"y": [1, 2, 3]})], ids=["array", "frame"])
+def test_a_column_vector_is_taken_with_a_warning(y: Any) -> None:
+    with pytest.warns(DataConversionWarning, match="column-vector y"):
+        assert plain(y).tolist() == [1, 2, 3]
+
+
+MISSING = {
+    "list of numbers and nan": [1.0, np.nan, 2],
+    "list of numbers and None": [1.0, None, 2],
+    "list with NA": [1, pd.NA, 2],
+    "list of strings and None": ["a", None, "b"],
+    "list of strings and nan": ["a", np.nan, "b"],
+    "float": np.array([1.0, np.nan, 2]),
+    "object": np.array(["a", np.nan, "b"], dtype=object),
+    "str": pd.Series(["a", None, "b"]),
+    "string": pd.Series(["a", None, "b"], dtype="string"),
+    "Int64": pd.Series([1, None, 2], dtype="Int64"),
+    "Float64": pd.Series([1.5, None, 2], dtype="Float64"),
+    "Float64 of 0 / 0": pd.Series([1.0, 0, 2], dtype="Float64") / pd.Series([1.0, 0, 2], dtype="Float64"),
+    "boolean": pd.Series([True, None, False], dtype="boolean"),
+    "category": pd.Series(["a", None, "b"], dtype="category"),
+    "arrow": pd.Series([1, None, 2], dtype=pd.ArrowDtype(pa.int64())),
+    "datetime": pd.Series(pd.to_datetime(["2024-01-01", None, "2024-01-02"])),
+}
+
+
+@pytest.mark.parametrize("y", MISSING.values(), ids=MISSING)
+def test_a_missing_target_is_an_error_that_counts(y: Any) -> None:
+    with pytest.raises(ValueError, match="Input y contains NaN: 1 rows have no target; drop them"):
+        plain(y)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", object, "Float64"])
+def test_an_infinite_target_is_an_error(dtype: Any) -> None:
+    with pytest.raises(ValueError, match="Input y contains infinity"):
+        plain(pd.Series([1.0, np.inf, 2.0], dtype=dtype))
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        pytest.param(None, "BaseEstimator requires y to be passed, but the target y is None", id="none"),
+        pytest.param([1, 2], r"inconsistent numbers of samples: \[3, 2\]", id="too short"),
+        pytest.param(np.zeros((3, 2)), "y should be a 1d array", id="two columns"),
+        pytest.param([1j, 2j, 3j], "Complex data not supported", id="complex"),
+    ],
+)
+def test_what_is_no_target_is_named(y: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        plain(y)
+
+
+LEAKS = {
+    "numbers": pd.Series([1.5, 2, 3], name="t"),
+    "Int64": pd.Series([1, 2, 3], dtype="Int64", name="t"),
+    "str": pd.Series(["a", "b", "c"], name="t"),
+    "category": pd.Series(["a", "b", "c"], dtype="category", name="t"),
+}
+
+
+@pytest.mark.parametrize("y", LEAKS.values(), ids=LEAKS)
+def test_a_target_among_the_columns_is_an_error_that_says_how_to_drop_it(y: pd.Series) -> None:
+    table = pd.DataFrame({"n": [1, 2, 3], "t": y})
+    with pytest.raises(ValueError, match=r"column 't' of X is the target itself; drop it: X.drop\(columns='t'\)"):
+        plain(y, table)
+    with pytest.raises(ValueError, match="is the target itself"):
+        plain(y, table.astype({"t": object}))
+
+
+def test_a_target_with_the_name_of_another_column_is_none_of_the_columns() -> None:
+    y = pd.Series([1, 2, 3], name="t")
+    for column in ([1, 2, 4], ["1", "2", "3"], pd.to_datetime(["2024-01-01"] * 3), [None, None, None]):
+        assert plain(y, pd.DataFrame({"t": column})).tolist() == [1, 2, 3]
+    assert plain(y.rename("u"), pd.DataFrame({"t": y})).tolist() == [1, 2, 3]
+    assert plain(y, np.array([[1], [2], [3]])).tolist() == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("y", "classes", "codes"),
+    [
+        pytest.param(np.array([5, 2, 5]), [2, 5], [1, 0, 1], id="ints with a gap"),
+        pytest.param(np.array(["b", "a", "c"], dtype=object), ["a", "b", "c"], [1, 0, 2], id="strings"),
+        pytest.param(np.array([True, False, True]), [False, True], [1, 0, 1], id="booleans"),
+        pytest.param(np.array([1.0, -1.0, 1.0]), [-1, 1], [1, 0, 1], id="whole floats"),
+    ],
+)
+def test_classes_are_sorted_and_of_their_own_type(y: np.ndarray, classes: list, codes: list[int]) -> None:
+    found, encoded = encode_classes(NOBODY, y)
+    assert found.dtype == y.dtype
+    assert found.tolist() == classes
+    assert encoded.dtype == np.int64
+    assert encoded.tolist() == codes
+
+
+def test_one_class_is_an_error_that_shows_it() -> None:
+    with pytest.raises(ValueError, match=r"y holds one class only \('yes'\); BaseEstimator needs at least 2 classes"):
+        encode_classes(NOBODY, np.array(["yes", "yes"], dtype=object))
+
+
+def test_a_continuous_target_has_no_classes() -> None:
+    with pytest.raises(ValueError, match="Unknown label type: continuous"):
+        encode_classes(NOBODY, np.array([0.5, 1.5, 2.5]))
+
+
+def test_numbers_of_a_regression_are_float64() -> None:
+    for y in ([1, 2], [True, False], np.array([1.5, 2], dtype="float32")):
+        numbers = to_numbers(np.asarray(y))
+        assert numbers.dtype == np.float64
+        assert_array_equal(numbers, np.asarray(y))
+    with pytest.raises(ValueError, match="y must hold numbers for a regression.*could not convert"):
+        to_numbers(np.array(["a", "b"], dtype=object))
+
+
+def test_weights_are_float64_and_ones_by_default() -> None:
+    for weight, expected in [(None, [1, 1, 1]), ([1, 0, 2], [1, 0, 2]), (pd.Series([1, 2, 3], dtype="Int64"), [1, 2, 3])]:
+        read = read_weights(weight, X)
+        assert read.dtype == np.float64
+        assert read.tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("weight", "message"),
+    [
+        ([1, -1, 1], "Negative values in data passed to `sample_weight`"),
+        ([1, np.nan, 1], "Input sample_weight contains NaN"),
+        ([1, None, 1], "Input sample_weight contains NaN"),
+        ([1, np.inf, 1], "Input sample_weight contains infinity"),
+        ([0, 0, 0], "Sample weights must contain at least one non-zero number"),
+        ([1, 1], r"sample_weight.shape == \(2,\), expected \(3,\)"),
+        ([[1], [1], [1]], "Sample weights must be 1D array or scalar"),
+    ],
+)
+def test_weights_that_weigh_nothing_are_named(weight: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        read_weights(weight, X)
+
+
+@pytest.mark.parametrize(
+    "groups",
+    [["b", "a", "b"], (2, 1, 2), pd.Series([2, 1, 2], dtype="Int64"), pd.Categorical(["x", "y", "x"]), [2.5, 0.0, 2.5]],
+    ids=str,
+)
+def test_groups_become_codes(groups: Any) -> None:
+    codes = read_groups(groups, X)
+    assert codes.dtype.kind == "i"
+    assert codes[0] == codes[2] != codes[1]
+
+
+def test_no_groups_are_no_groups() -> None:
+    assert read_groups(None, X) is None
+
+
+@pytest.mark.parametrize(
+    "groups",
+    [[1, np.nan, 2], ["a", None, "b"], ["a", np.nan, "b"], pd.array([1, None, 2]), pd.Categorical(["a", None, "b"])],
+    ids=str,
+)
+def test_a_missing_group_is_an_error_that_counts(groups: Any) -> None:
+    with pytest.raises(ValueError, match="groups is missing for 1 rows; give each row a group"):
+        read_groups(groups, X)
+
+
+def test_groups_of_another_length_are_an_error() -> None:
+    with pytest.raises(ValueError, match=r"inconsistent numbers of samples: \[3, 2\]"):
+        read_groups([1, 2], X)

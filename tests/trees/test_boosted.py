@@ -1,0 +1,307 @@
+"""Boosted trees: losses, margins, rounds, labels, weights, groups and seeds, each against a small reference."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import xgboost as xgb
+from sklearn.metrics import log_loss, root_mean_squared_error
+from sklearn.preprocessing import TargetEncoder
+from sklearn.utils.class_weight import compute_sample_weight
+
+from hybridlearn.table import UnseenCategoryWarning
+from hybridlearn.trees import BoostedTreesClassifier, BoostedTreesRegressor
+
+QUICK = {"n_estimators": 20, "learning_rate": 0.3, "random_state": 0}
+# What a weight and a repetition must agree on: no draw of rows or columns, no Hessian bound.
+PLAIN = {**QUICK, "early_stopping": False, "subsample": 1.0, "max_features": 1.0, "min_child_weight": 0.0}
+MANY = [f"level {i:02}" for i in range(15)]
+
+
+def table(n_rows: int = 240, seed: int = 0) -> tuple[pd.DataFrame, np.ndarray]:
+    """Mixed columns, some values missing, and a noisy number that depends on each."""
+    rng = np.random.default_rng(seed)
+    X = pd.DataFrame(
+        {
+            "a": rng.normal(size=n_rows),
+            "b": rng.normal(size=n_rows),
+            "few": rng.choice(["x", "y", "z"], n_rows),
+            "many": rng.choice(MANY, n_rows),
+            "flag": rng.random(n_rows) < 0.5,
+        }
+    )
+    effect = X["many"].map({level: i / 7 for i, level in enumerate(MANY)})
+    y = X["a"] * X["b"] + (X["few"] == "y") + effect + X["flag"] + rng.normal(scale=0.3, size=n_rows)
+    X.loc[::17, "a"], X.loc[::19, "many"] = np.nan, None
+    return X, y.to_numpy()
+
+
+def classes(y: np.ndarray, n_classes: int) -> np.ndarray:
+    return np.searchsorted(np.quantile(y, np.arange(1, n_classes) / n_classes), y)
+
+
+# losses
+
+
+@pytest.mark.parametrize(
+    ("settings", "constant"),
+    [
+        ({"loss": "squared_error"}, np.mean),
+        ({"loss": "poisson"}, np.mean),
+        ({"loss": "absolute_error"}, np.median),
+        ({"loss": "quantile", "quantile": 0.9}, lambda y: np.quantile(y, 0.9)),
+    ],
+)
+def test_each_loss_has_its_own_best_constant(settings: dict[str, Any], constant: Any) -> None:
+    y = np.random.default_rng(0).gamma(0.5, size=400)
+    X = np.zeros((400, 1))
+    model = BoostedTreesRegressor(**{**PLAIN, "n_estimators": 40}, **settings).fit(X, y)
+    assert model.predict(X[:1])[0] == pytest.approx(constant(y), abs=0.02)
+
+
+@pytest.mark.parametrize("quantile", [0.1, 0.5, 0.9])
+def test_a_quantile_covers_its_share_of_new_rows(quantile: float) -> None:
+    rng = np.random.default_rng(0)
+    X = rng.uniform(-1, 1, size=(1500, 1))
+    y = X[:, 0] + (1.5 + X[:, 0]) * rng.normal(size=1500)
+    model = BoostedTreesRegressor(
+        loss="quantile", quantile=quantile, n_estimators=40, learning_rate=0.2, max_depth=2, random_state=0
+    ).fit(X[:1000], y[:1000])
+    assert np.mean(y[1000:] <= model.predict(X[1000:])) == pytest.approx(quantile, abs=0.06)
+
+
+def test_poisson_predicts_no_negative_count() -> None:
+    X, y = table()
+    counts = np.random.default_rng(0).poisson(np.exp(y - 2))
+    model = BoostedTreesRegressor(loss="poisson", **QUICK).fit(X, counts)
+    assert model.predict(X).min() >= 0
+    assert np.corrcoef(model.predict(X), counts)[0, 1] > 0.5
+
+
+def test_poisson_refuses_a_negative_target() -> None:
+    with pytest.raises(ValueError, match="loss='poisson' needs y >= 0"):
+        BoostedTreesRegressor(loss="poisson").fit(np.eye(3), [1, 2, -1])
+
+
+# margins
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_the_margin_is_the_boosters(n_classes: int) -> None:
+    X, y = table()
+    model = BoostedTreesClassifier(**QUICK).fit(X, classes(y, n_classes))
+    encoded = xgb.DMatrix(model.encoder_.transform(X), feature_types=model.booster_.feature_types)
+    outputs = model.booster_.predict(encoded, output_margin=True, strict_shape=True).astype(np.float64)
+    expected = outputs if n_classes == 2 else outputs - outputs.mean(axis=1, keepdims=True)
+    assert model.margin(X).dtype == np.float64
+    np.testing.assert_allclose(model.margin(X), expected, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(model.predict_proba(X), np.atleast_2d(_softmax(outputs, n_classes)), rtol=0, atol=1e-12)
+
+
+def _softmax(outputs: np.ndarray, n_classes: int) -> np.ndarray:
+    logits = np.column_stack([np.zeros(len(outputs)), outputs]) if n_classes == 2 else outputs
+    return np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+
+
+def test_the_margin_of_a_regression_is_its_prediction() -> None:
+    X, y = table()
+    model = BoostedTreesRegressor(loss="poisson", **QUICK).fit(X, np.abs(y))
+    np.testing.assert_array_equal(model.margin(X)[:, 0], model.predict(X))
+
+
+# categories
+
+
+def test_the_booster_holds_numeric_splits_only() -> None:
+    X, y = table()
+    encoded = BoostedTreesClassifier(**QUICK).fit(X, y > 1).booster_
+    native = BoostedTreesClassifier(categories="native", **QUICK).fit(X, y > 1).booster_
+    assert set(encoded.feature_types) == {"q"}
+    assert encoded.trees_to_dataframe()["Category"].isna().all()
+    assert native.trees_to_dataframe()["Category"].notna().any()
+
+
+@pytest.mark.parametrize("categories", ["encode", "native"])
+def test_an_unseen_level_counts_as_a_missing_one_and_is_said_once(categories: str) -> None:
+    X, y = table()
+    model = BoostedTreesRegressor(categories=categories, **QUICK).fit(X, y)
+    with pytest.warns(UnseenCategoryWarning, match=r"column 'few' \(240 rows\)") as said:
+        unseen = model.predict(X.assign(few="q"))
+    assert len(said) == 1
+    np.testing.assert_array_equal(unseen, model.predict(X.assign(few=pd.Series([None] * len(X), dtype="str"))))
+
+
+def test_the_stopping_rows_never_reach_the_target_codes() -> None:
+    X, y = table()
+    model = BoostedTreesRegressor(**QUICK).fit(X, y)
+    changed = y.copy()
+    changed[model.stopping_rows_] += 100
+    again = BoostedTreesRegressor(**QUICK).fit(X, changed)
+    np.testing.assert_array_equal(again.stopping_rows_, model.stopping_rows_)
+    np.testing.assert_array_equal(again.encoder_.transform(X), model.encoder_.transform(X))
+
+
+def test_target_codes_of_a_classifier_are_those_of_the_rows_that_train() -> None:
+    X, y = table()
+    y = (y > np.median(y)).astype(int)
+    model = BoostedTreesClassifier(**QUICK).fit(X, y)
+    training = np.setdiff1d(np.arange(len(y)), model.stopping_rows_)
+    many = X[["many"]].fillna("missing")
+    by_hand = TargetEncoder(target_type="binary").fit(many.iloc[training], y[training]).transform(many)
+    np.testing.assert_allclose(model.encoder_.transform(X)[:, -1:], by_hand, rtol=0, atol=1e-12)
+
+
+# rounds
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_best_round_is_kept(weighted: bool) -> None:
+    X, y = table()
+    y = (y > np.median(y)).astype(int)
+    weight = np.random.default_rng(0).uniform(0.5, 2, len(y)) if weighted else None
+    model = BoostedTreesClassifier(
+        n_estimators=200, learning_rate=0.5, n_iter_no_change=5, early_stopping=True, random_state=0
+    ).fit(X, y, sample_weight=weight)
+    assert model.n_iter_ == int(np.argmin(model.history_)) + 1 == model.booster_.num_boosted_rounds()
+    assert model.n_iter_ < len(model.history_) == model.n_iter_ + 5
+    stopping = model.stopping_rows_
+    loss = log_loss(
+        y[stopping],
+        model.predict_proba(X.iloc[stopping]),
+        sample_weight=None if weight is None else weight[stopping],
+    )
+    assert loss == pytest.approx(min(model.history_), abs=1e-6)
+
+
+def test_a_regression_stops_by_its_own_loss() -> None:
+    X, y = table()
+    model = BoostedTreesRegressor(**QUICK).fit(X, y)
+    stopping = model.stopping_rows_
+    loss = root_mean_squared_error(y[stopping], model.predict(X.iloc[stopping]))
+    assert loss == pytest.approx(min(model.history_), rel=1e-5)
+
+
+def test_without_early_stopping_every_row_trains_every_round() -> None:
+    X, y = table()
+    model = BoostedTreesRegressor(**PLAIN).fit(X, y)
+    assert model.n_iter_ == PLAIN["n_estimators"]
+    assert model.history_ == []
+    assert len(model.stopping_rows_) == 0
+
+
+def test_the_stopping_rows_are_a_stratified_share() -> None:
+    X, y = table()
+    y = classes(y, 3)
+    stopping = BoostedTreesClassifier(validation_fraction=0.25, **QUICK).fit(X, y).stopping_rows_
+    assert np.bincount(y[stopping]).tolist() == [20, 20, 20]
+
+
+def test_groups_stay_on_one_side_of_the_split() -> None:
+    X, y = table()
+    groups = np.random.default_rng(0).integers(30, size=len(y))
+    for model, target in [(BoostedTreesRegressor(**QUICK), y), (BoostedTreesClassifier(**QUICK), y > 1)]:
+        stopping = model.fit(X, target, groups=groups).stopping_rows_
+        training = np.setdiff1d(np.arange(len(y)), stopping)
+        assert len(stopping) > 10
+        assert not set(groups[stopping]) & set(groups[training])
+
+
+def test_groups_that_cannot_be_split_are_named() -> None:
+    X, y = table()
+    with pytest.raises(ValueError, match=r"groups cannot be split .*early_stopping=False"):
+        BoostedTreesRegressor(**QUICK).fit(X, y, groups=np.zeros(len(y)))
+
+
+# labels
+
+
+@pytest.mark.parametrize(
+    "labels", [np.array(["no", "perhaps", "yes"]), np.array([0, 2, 7]), np.array([-1.0, 0.0, 3.0])]
+)
+def test_any_labels_give_the_margins_of_codes_and_their_own_predictions(labels: np.ndarray) -> None:
+    X, y = table()
+    codes = classes(y, 3)
+    model = BoostedTreesClassifier(**QUICK).fit(X, labels[codes])
+    on_codes = BoostedTreesClassifier(**QUICK).fit(X, codes)
+    np.testing.assert_array_equal(model.classes_, labels)
+    np.testing.assert_array_equal(model.margin(X), on_codes.margin(X))
+    np.testing.assert_array_equal(model.predict(X), labels[on_codes.predict(X)])
+    assert model.score(X, labels[codes]) > 0.7
+
+
+def test_two_text_labels() -> None:
+    X, y = table()
+    labels = np.where(y > np.median(y), "yes", "no")
+    model = BoostedTreesClassifier(**QUICK).fit(X, labels)
+    assert ((model.decision_function(X) > 0) == (model.predict(X) == "yes")).all()
+    assert model.score(X, labels) > 0.8
+
+
+# weights
+
+
+@pytest.mark.parametrize("cls", [BoostedTreesClassifier, BoostedTreesRegressor])
+def test_weights_of_one_are_no_weights(cls: type) -> None:
+    X, y = table()
+    y = y > 1 if cls is BoostedTreesClassifier else y
+    plain = cls(**QUICK).fit(X, y).margin(X)
+    np.testing.assert_array_equal(cls(**QUICK).fit(X, y, sample_weight=np.ones(len(y))).margin(X), plain)
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+@pytest.mark.parametrize("cls", [BoostedTreesClassifier, BoostedTreesRegressor])
+def test_a_row_of_weight_zero_is_absent(cls: type, early_stopping: bool) -> None:
+    X, y = table()
+    y = y > 1 if cls is BoostedTreesClassifier else y
+    weight = np.random.default_rng(0).integers(0, 3, len(y)).astype(float)
+    settings = {**QUICK, "early_stopping": early_stopping}
+    weighted = cls(**settings).fit(X, y, sample_weight=weight)
+    kept = weight > 0
+    absent = cls(**settings).fit(X[kept], y[kept], sample_weight=weight[kept])
+    np.testing.assert_array_equal(weighted.margin(X[kept]), absent.margin(X[kept]))
+    # positions are those in what was handed to fit
+    np.testing.assert_array_equal(weighted.stopping_rows_, np.flatnonzero(kept)[absent.stopping_rows_])
+
+
+@pytest.mark.parametrize("cls", [BoostedTreesClassifier, BoostedTreesRegressor])
+def test_a_weight_is_a_repetition(cls: type) -> None:
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(120, 3)), rng.normal(size=120)
+    y = y > 0 if cls is BoostedTreesClassifier else y
+    weight = rng.integers(1, 4, 120)
+    weighted = cls(**PLAIN).fit(X, y, sample_weight=weight)
+    repeated = cls(**PLAIN).fit(np.repeat(X, weight, axis=0), np.repeat(y, weight))
+    plain = cls(**PLAIN).fit(X, y)
+    np.testing.assert_allclose(weighted.margin(X), repeated.margin(X), rtol=1e-4, atol=1e-5)
+    assert np.abs(plain.margin(X) - repeated.margin(X)).max() > 1e-2
+
+
+def test_class_weight_multiplies_sample_weight() -> None:
+    X, y = table()
+    labels = np.where(y > np.quantile(y, 0.8), "rare", "common")
+    weight = np.random.default_rng(0).uniform(0.5, 2, len(y))
+    balanced = BoostedTreesClassifier(**PLAIN, class_weight="balanced").fit(X, labels, sample_weight=weight)
+    by_hand = weight * compute_sample_weight("balanced", labels)
+    np.testing.assert_array_equal(
+        balanced.margin(X), BoostedTreesClassifier(**PLAIN).fit(X, labels, sample_weight=by_hand).margin(X)
+    )
+
+
+# seeds
+
+
+@pytest.mark.parametrize("cls", [BoostedTreesClassifier, BoostedTreesRegressor])
+def test_the_seed_decides_everything(cls: type) -> None:
+    X, y = table()
+    y = y > 1 if cls is BoostedTreesClassifier else y
+    np.random.seed(0)
+    first = cls(**QUICK).fit(X, y)
+    np.random.seed(1)
+    second = cls(**QUICK).fit(X, y)
+    other = cls(**{**QUICK, "random_state": 1}).fit(X, y)
+    np.testing.assert_array_equal(first.margin(X), second.margin(X))
+    assert (first.margin(X) != other.margin(X)).any()
+    assert first.stopping_rows_.tolist() != other.stopping_rows_.tolist()
