@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 from numbers import Integral, Real
-from typing import Literal
+from typing import Any, Literal
 
 from sklearn.base import _fit_context as fit_context
 from sklearn.callback import CallbackContext, CallbackSupportMixin
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils._repr_html.estimator import _VisualBlock
 from sklearn.utils.metaestimators import _BaseComposition as BaseComposition
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
 
@@ -23,14 +24,20 @@ __all__ = [
     "check_sample_weight",
     "fit_context",
     "integer",
+    "parallel_block",
     "real",
     "start_callbacks",
 ]
 
 
 def start_callbacks(estimator: CallbackSupportMixin, n_tasks: int | None) -> CallbackContext:
-    """Open the callback context of a ``fit``; call ``subcontext`` on it for each of the `n_tasks` tasks (unknown: None)."""
+    """Open the callback context of a ``fit`` of `n_tasks` tasks (None: unknown); call ``subcontext`` on it for each."""
     return estimator._init_callback_context(max_subtasks=n_tasks)
+
+
+def parallel_block(members: list[tuple[str, Any]]) -> _VisualBlock:
+    """How a notebook shows an estimator whose members stand side by side."""
+    return _VisualBlock("parallel", [member for _, member in members], names=[name for name, _ in members])
 
 
 def integer(low: int, high: int | None = None) -> Interval:

@@ -15,13 +15,13 @@ def whole_fit(fit: Callable[..., Any]) -> Callable[..., Any]:
     An error or an interrupt (Ctrl-C) removes every fitted attribute, those of an earlier fit included: predictions
     of an estimator never come from another fit than the last.
     """
+    checked_fit = fit_context(prefer_skip_nested_validation=False)(fit)
 
-    @fit_context(prefer_skip_nested_validation=False)  # type: ignore[untyped-decorator]
     @wraps(fit)
     def fit_or_forget(self: Any, *args: Any, **kwargs: Any) -> Any:
         _forget(self)
         try:
-            return fit(self, *args, **kwargs)
+            return checked_fit(self, *args, **kwargs)
         except BaseException:
             _forget(self)
             raise

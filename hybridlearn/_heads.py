@@ -89,7 +89,12 @@ class ClassifierHead(ClassifierMixin):
 
     def _class_weights(self, codes: np.ndarray) -> np.ndarray:
         """Weight of each row by ``class_weight``, shape (n_rows,)."""
-        return compute_sample_weight(self.class_weight, self.classes_[codes])
+        weights = compute_sample_weight(self.class_weight, self.classes_[codes])
+        if not weights.any():
+            raise ValueError(
+                f"class_weight={self.class_weight!r} leaves no row a weight; give one class a positive one"
+            )
+        return weights
 
     @property
     def _n_outputs(self) -> int:

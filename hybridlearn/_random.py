@@ -24,7 +24,7 @@ def draw_seed(random_state: RandomState) -> int:
 
 
 def seed_nested(estimator: Any, rng: np.random.RandomState, *, overwrite: bool = False) -> Any:
-    """Set every nested ``random_state`` that is None (all of them with `overwrite`) to a drawn int.
+    """Set every nested ``random_state`` that is None (with `overwrite`, seeds as well) to a drawn int.
 
     Parameters
     ----------
@@ -43,7 +43,10 @@ def seed_nested(estimator: Any, rng: np.random.RandomState, *, overwrite: bool =
     params = estimator.get_params(deep=True)
     names = sorted(name for name in params if name == "random_state" or name.endswith("__random_state"))
     drawn = {name: int(rng.randint(np.iinfo(np.int32).max)) for name in names}
-    return estimator.set_params(**{k: v for k, v in drawn.items() if overwrite or params[k] is None})
+    seeds = (int, np.integer, np.random.RandomState)
+    return estimator.set_params(
+        **{k: v for k, v in drawn.items() if params[k] is None or (overwrite and isinstance(params[k], seeds))}
+    )
 
 
 @contextmanager

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 from sklearn.model_selection import (
@@ -63,6 +65,10 @@ def inner_split(
         raise ValueError("early stopping needs a class of two rows; set early_stopping=False")
     split = splitter(1, test_size=n_valid, random_state=seed).split(splittable, strata)
     valid = np.sort(splittable[next(split)[1]])
+    if codes is not None:
+        _, first_of_class = np.unique(codes[valid], return_index=True)
+        lost = ~np.isin(codes[valid[first_of_class]], np.delete(codes, valid))
+        valid = np.delete(valid, first_of_class[lost])
     return np.setdiff1d(rows, valid), valid
 
 
@@ -73,11 +79,13 @@ def _group_split(codes: np.ndarray | None, groups: np.ndarray, fraction: float, 
             "groups cannot be split for early stopping: all rows are of one group; set early_stopping=False"
         )
     n_splits = min(round(1 / fraction), n_groups)
-    if codes is None or np.bincount(codes).max() < n_splits:
-        splitter = GroupShuffleSplit(1, test_size=1 / n_splits, random_state=seed)
+    if codes is None or n_splits < 2 or np.bincount(codes).max() < n_splits:
+        n_valid = min(max(1, round(fraction * n_groups)), n_groups - 1)
+        splitter = GroupShuffleSplit(1, test_size=n_valid, random_state=seed)
     else:
         splitter = StratifiedGroupKFold(n_splits, shuffle=True, random_state=seed)
-    train, valid = next(splitter.split(groups, codes, groups))
+    with _no_word_on_rare_classes():
+        train, valid = next(splitter.split(groups, codes, groups))
     return np.sort(train), np.sort(valid)
 
 
@@ -108,17 +116,27 @@ def folds(codes: np.ndarray | None, groups: np.ndarray | None, *, n_rows: int, n
     if groups is not None:
         n_groups = len(np.unique(groups))
         if n_groups < max(n_splits, 2):
-            raise ValueError(f"groups cannot be split: {n_groups} groups for cv={n_splits} folds; lower cv")
-    if codes is not None:
-        n_splits = max(2, min(n_splits, int(np.bincount(codes).max())))
+            raise ValueError(
+                f"groups cannot be split: {n_groups} groups for cv={n_splits} folds; lower cv, or give finer groups"
+            )
+    if n_splits < 2:
+        raise ValueError(f"cv={n_splits} must be at least 2 folds")
     if n_rows < n_splits:
         raise ValueError(f"cv={n_splits} folds need as many rows, got n_samples = {n_rows}; lower cv")
+    if codes is not None:
+        n_splits = max(2, min(n_splits, int(np.bincount(codes).max())))
     if groups is None:
         kind = KFold if codes is None else StratifiedKFold
     else:
         kind = GroupKFold if codes is None else StratifiedGroupKFold
-    with warnings.catch_warnings():
-        # who asks for folds has said what there is to say of rare classes
-        warnings.filterwarnings("ignore", message="The least populated class", category=UserWarning)
+    with _no_word_on_rare_classes():
         splitter = kind(n_splits, shuffle=True, random_state=seed)
         return list(splitter.split(np.empty(n_rows), codes, groups))
+
+
+@contextmanager
+def _no_word_on_rare_classes() -> Iterator[None]:
+    """Who asks for a split says what there is to say of rare classes."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="The least populated class", category=UserWarning)
+        yield

@@ -39,10 +39,10 @@ def plain_target(estimator: Any, X: Any, y: Any) -> np.ndarray:
     if y is None:
         name = type(estimator).__name__
         raise ValueError(f"{name} requires y to be passed, but the target y is None")
-    _check_is_no_column(X, y)
+    name = getattr(y, "name", None)
     if types.is_extension_array_dtype(y):
         y = _without_extension_dtype(pd.Series(y))
-    array = column_or_1d(y, warn=True)
+    array = column_or_1d(_with_gaps(y), warn=True)
     if array.dtype.kind == "c":
         raise ValueError("Complex data not supported: y")
     if array.dtype.kind == "O":
@@ -51,7 +51,13 @@ def plain_target(estimator: Any, X: Any, y: Any) -> np.ndarray:
     if array.dtype.kind == "f":
         assert_all_finite(array, input_name="y")
     check_consistent_length(X, array)
+    _check_is_no_column(X, name, array)
     return array
+
+
+def _with_gaps(values: Any) -> Any:
+    """A list as an array of objects: numpy alone would make text of a NaN among texts."""
+    return np.asarray(values, dtype=object) if isinstance(values, list | tuple) else values
 
 
 def _check_no_missing(y: pd.Series) -> None:
@@ -71,9 +77,8 @@ def encode_classes(estimator: Any, y: np.ndarray) -> tuple[np.ndarray, np.ndarra
     check_classification_targets(y)
     encoder = LabelEncoder().fit(y)
     if len(encoder.classes_) < 2:
-        raise ValueError(
-            f"y holds one class only ({encoder.classes_[0]!r}); {type(estimator).__name__} needs at least 2 classes"
-        )
+        (label,) = encoder.classes_.tolist()
+        raise ValueError(f"y holds one class only ({label!r}); {type(estimator).__name__} needs at least 2 classes")
     return encoder.classes_, encoder.transform(y).astype(np.int64)
 
 
@@ -96,12 +101,11 @@ def _without_extension_dtype(y: pd.Series) -> np.ndarray:
     return y.to_numpy(dtype=object)
 
 
-def _check_is_no_column(X: Any, y: Any) -> None:
-    name = getattr(y, "name", None)
-    if name is None or not isinstance(X, pd.DataFrame) or name not in X.columns or len(X) != len(y):
+def _check_is_no_column(X: Any, name: Any, y: np.ndarray) -> None:
+    if name is None or not isinstance(X, pd.DataFrame) or name not in X.columns:
         return
     column = X[name]
-    if isinstance(column, pd.Series) and (column.to_numpy() == np.asarray(y)).all():
+    if not column.isna().any() and (column.to_numpy(dtype=object) == y.astype(object)).all():
         raise ValueError(f"column {name!r} of X is the target itself; drop it: X.drop(columns={name!r})")
 
 
@@ -114,7 +118,7 @@ def read_groups(groups: Any, X: Any) -> np.ndarray | None:
     """Validate groups: int codes of shape (n_rows,), None for None; a missing group is a ValueError."""
     if groups is None:
         return None
-    codes, _ = pd.factorize(column_or_1d(groups))
+    codes, _ = pd.factorize(column_or_1d(_with_gaps(groups)))
     check_consistent_length(X, codes)
     if (codes < 0).any():
         raise ValueError(f"groups is missing for {int((codes < 0).sum())} rows; give each row a group")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 from joblib import Parallel, delayed
 from sklearn.base import clone, is_classifier
+from sklearn.model_selection import PredefinedSplit
 from tqdm import tqdm
 
 from hybridlearn._heads import ClassifierHead, RegressorHead
@@ -18,6 +20,7 @@ from hybridlearn.crossfit._ledger import Ledger
 from hybridlearn.crossfit._member import (
     FittedFold,
     MemberError,
+    check_is_estimator,
     check_task,
     fit_fold,
     frozen_parts,
@@ -90,6 +93,8 @@ def cross_fit(
     ((569, 1), 1.0)
     >>> oof.ledger.assert_leak_free()
     """
+    if on_error not in ("raise", "skip"):
+        raise ValueError(f"on_error={on_error!r} must be 'raise' or 'skip'")
     check_members(estimators)
     classification = is_classifier(estimators[0][1])
     head = (ClassifierHead if classification else RegressorHead)()
@@ -114,16 +119,33 @@ def _read_for_anybody(estimator: Any, X: Any, *, reset: bool) -> Any:
     return read_raw_table(X)
 
 
-def check_members(estimators: Members) -> None:
-    """A clear error on an empty list, names that repeat or are taken, or members of the other task."""
-    names = [name for name, _ in estimators]
-    if not names:
+def check_members(estimators: Members, *, classification: bool | None = None, reserved: Collection[str] = ()) -> None:
+    """A clear error on an empty list, names that repeat or are taken, or members of the other task.
+
+    Parameters
+    ----------
+    estimators : list of (str, estimator)
+    classification : bool or None, default=None
+        The task of all members; None takes the first one's.
+    reserved : collection of str, default=()
+        Names that something else has.
+    """
+    if not estimators:
         raise ValueError("estimators is empty; give at least one (name, estimator)")
-    taken = {name for name in names if names.count(name) > 1 or name == BLEND or "__" in name}
-    if taken:
-        raise ValueError(f"names of estimators must be unique, without '__' and not {BLEND!r}; got {sorted(taken)}")
+    for item in estimators:
+        if not (isinstance(item, tuple) and len(item) == 2 and isinstance(item[0], str)):
+            raise TypeError(f"estimators must hold (name, estimator) pairs, got {item!r}")
+        check_is_estimator(*item)
+    names = [name for name, _ in estimators]
+    bad = {name for name in names if names.count(name) > 1 or "__" in name or name in {BLEND, *reserved}}
+    if bad:
+        raise ValueError(
+            f"names of estimators must be unique, without '__', not {BLEND!r} and no parameter's; got {sorted(bad)}"
+        )
+    if classification is None:
+        classification = is_classifier(estimators[0][1])
     for name, estimator in estimators:
-        check_task(name, estimator, classification=is_classifier(estimators[0][1]))
+        check_task(name, estimator, classification=classification)
 
 
 def make_splits(cv: Any, rows: TrainingRows, *, classification: bool, seed: int) -> list[Split]:
@@ -135,8 +157,10 @@ def make_splits(cv: Any, rows: TrainingRows, *, classification: bool, seed: int)
         When a row is in two test parts, a part is empty, or train and test share a row.
     """
     codes = rows.target if classification else None
-    if isinstance(cv, int):
-        return folds(codes, rows.groups, n_rows=len(rows), n_splits=cv, seed=seed)
+    if isinstance(cv, Integral):
+        return folds(codes, rows.groups, n_rows=len(rows), n_splits=int(cv), seed=seed)
+    if isinstance(cv, PredefinedSplit):
+        cv = list(cv.split())
     if hasattr(cv, "split"):
         splits = list(cv.split(np.empty(len(rows)), rows.target, rows.groups))
     else:
@@ -153,6 +177,10 @@ def make_splits(cv: Any, rows: TrainingRows, *, classification: bool, seed: int)
 def _kept(rows: TrainingRows, positions: Any) -> np.ndarray:
     """Positions among the rows of positive weight, of those that are given as positions in all rows."""
     positions = np.asarray(positions)
+    if positions.size and not (positions.min() >= 0 and positions.max() < rows.n_handed):
+        raise ValueError(
+            f"cv names row positions {positions.min()} to {positions.max()}, but X has rows 0 to {rows.n_handed - 1}"
+        )
     found = np.searchsorted(rows.positions, positions).clip(max=len(rows) - 1)
     return found[rows.positions[found] == positions]
 

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import time
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from sklearn import get_config
 from sklearn.base import clone, is_classifier
-from sklearn.calibration import CalibratedClassifierCV
 from sklearn.dummy import DummyClassifier
 from sklearn.utils.metadata_routing import get_routing_for_object
 from sklearn.utils.validation import has_fit_parameter
 
 from hybridlearn._protocols import HasMargin
-from hybridlearn._splits import Split, folds
+from hybridlearn._splits import Split
+from hybridlearn.crossfit._calibrated import fit_calibrated
 from hybridlearn.crossfit._margin import FoldModel
 from hybridlearn.table import TrainingRows, UnseenCategoryWarning, take_rows
 
@@ -86,14 +86,11 @@ def fit_model(estimator: Any, training: TrainingRows, *, n_classes: int, weighte
         if len(present) == 1:
             estimator = DummyClassifier(strategy="prior")
         elif not _gives_margin(estimator):
-            inner = folds(target, training.groups, n_rows=len(training), n_splits=_N_CALIBRATION_FOLDS, seed=seed)
-            estimator = CalibratedClassifierCV(estimator, method="sigmoid", cv=inner, ensemble=False)
-    params = fit_params(estimator, training, weighted=weighted)
-    estimator.fit(training.X, target, **params)
+            training = replace(training, target=target)
+            model = fit_calibrated(estimator, training, fit_params, weighted=weighted, seed=seed)
+            return FoldModel(model, len(training), present, n_classes)
+    estimator.fit(training.X, target, **fit_params(estimator, training, weighted=weighted))
     return FoldModel(estimator, len(training), present, n_classes)
-
-
-_N_CALIBRATION_FOLDS = 3
 
 
 def _gives_margin(estimator: Any) -> bool:
@@ -118,6 +115,9 @@ def _fit_name(estimator: Any, parameter: str) -> str | None:
         return parameter if has_fit_parameter(estimator, parameter) else None
     if get_config()["enable_metadata_routing"]:
         return parameter if get_routing_for_object(estimator).consumes("fit", [parameter]) else None
+    if any(hasattr(step, "fit_resample") for _, step in estimator.steps):
+        # weights and groups of the rows that went in do not fit those that come out
+        return None
     step, last = estimator.steps[-1]
     inner = _fit_name(last, parameter)
     return None if inner is None else f"{step}__{inner}"
@@ -133,10 +133,15 @@ def _is_frozen(part: Any) -> bool:
     return not isinstance(part, type) and clone(part, safe=False) is part
 
 
+def check_is_estimator(name: str, estimator: Any) -> None:
+    """A TypeError unless the member is an instance with ``fit`` and ``get_params``."""
+    if isinstance(estimator, type) or not hasattr(estimator, "fit") or not hasattr(estimator, "get_params"):
+        raise TypeError(f"member {name!r} is {estimator!r}, not a scikit-learn estimator")
+
+
 def check_task(name: str, estimator: Any, *, classification: bool) -> None:
     """A TypeError unless the member is a classifier (or, in regression, has ``predict`` and is none)."""
     wanted = "classifier" if classification else "regressor"
-    if not hasattr(estimator, "fit") or not hasattr(estimator, "get_params"):
-        raise TypeError(f"member {name!r} is {estimator!r}, not a scikit-learn estimator")
-    if is_classifier(estimator) != classification:
+    predicts = classification or hasattr(estimator, "predict")
+    if is_classifier(estimator) != classification or not predicts:
         raise TypeError(f"member {name!r} ({type(estimator).__name__}) is not a {wanted}")

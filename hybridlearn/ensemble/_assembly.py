@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
-from sklearn.metrics import check_scoring
+from sklearn.metrics import check_scoring, log_loss, make_scorer
 
 from hybridlearn._heads import RegressorHead
 from hybridlearn.crossfit import BLEND, Entry, OutOfFold
@@ -65,10 +66,7 @@ def assemble(oof: OutOfFold, kind: str, *, seed: int) -> Assembly:
 
 def _leave_one_fold_out(oof: OutOfFold, rows: np.ndarray) -> list[tuple[int, np.ndarray, np.ndarray]]:
     """(fold, rows of the other folds, rows of the fold)."""
-    present = np.unique(oof.fold[rows])
-    if len(present) < 2:
-        raise ValueError("cv gave one fold; the blend's weights need at least two, to be judged without the row's own")
-    return [(int(k), rows[oof.fold[rows] != k], rows[oof.fold[rows] == k]) for k in present]
+    return [(int(k), rows[oof.fold[rows] != k], rows[oof.fold[rows] == k]) for k in np.unique(oof.fold[rows])]
 
 
 def _calibrate(margin: np.ndarray, oof: OutOfFold, rows: np.ndarray) -> tuple[np.ndarray, float]:
@@ -109,12 +107,32 @@ def leaderboard(assembly: Assembly, scoring: Any, *, threshold: float) -> pd.Dat
     records = []
     for name in [BLEND, *oof.members]:
         told = _told(oof.margins[name], oof.classes, threshold)
-        scorer = check_scoring(told, scoring)
+        scorer = _scorer(told, scoring, oof.classes)
         score = scorer(told, rows[:, None], target[rows], **_weights_for(oof.weight[rows]))
         seconds = oof.fit_seconds.get(name, sum(oof.fit_seconds.values()))
         records.append((name, weights.get(name, np.nan), float(score), seconds))
     board = pd.DataFrame(records, columns=["member", "weight", "score", "fit_seconds"])
     return board.sort_values("score", ascending=False, ignore_index=True, kind="stable")
+
+
+def check_can_score(target: np.ndarray, classes: np.ndarray | None, scoring: Any) -> None:
+    """Score margins of zero, so that a score that does not suit the target is known before hours of fitting."""
+    n_outputs = 1 if classes is None or len(classes) == 2 else len(classes)
+    told = _told(np.zeros((len(target), n_outputs)), classes, threshold=0.5)
+    labels = target if classes is None else classes[target]
+    with warnings.catch_warnings():
+        # metrics warn of labels that are never predicted
+        warnings.simplefilter("ignore")
+        score = _scorer(told, scoring, classes)(told, np.arange(len(target))[:, None], labels)
+    if not np.isfinite(score):
+        raise ValueError(f"scoring={scoring!r} gives {score} for this target; choose another")
+
+
+def _scorer(told: _Told, scoring: Any, classes: np.ndarray | None) -> Any:
+    if scoring == "neg_log_loss":
+        # a class may be in no test part: scikit-learn's own scorer would not know of it
+        return make_scorer(log_loss, greater_is_better=False, response_method="predict_proba", labels=classes)
+    return check_scoring(told, scoring)
 
 
 class _Told(BaseEstimator):

@@ -13,7 +13,6 @@ from hybridlearn.ensemble._loss import log_loss_gradient, mean_loss, row_losses
 _LOG_TEMPERATURE_BOUNDS = (np.log(0.05), np.log(20.0))
 _N_BAGS = 10
 _N_ROUNDS = 50
-_PATIENCE = 5
 _BAG_ELEMENTS = 40_000
 
 
@@ -94,7 +93,7 @@ def _select(margins: np.ndarray, target: np.ndarray, weight: np.ndarray, classif
     """Add, again and again, the member that lowers the loss of the running mean most; weights sum to 1."""
     counts = np.zeros(len(margins))
     total = np.zeros(margins.shape[1:])
-    best, best_loss, stale = counts, np.inf, 0
+    best, best_loss = counts, np.inf
     for n_chosen in range(1, _N_ROUNDS + 1):
         losses = [
             np.dot(row_losses((total + margin) / n_chosen, target, classification=classification), weight)
@@ -103,11 +102,8 @@ def _select(margins: np.ndarray, target: np.ndarray, weight: np.ndarray, classif
         chosen = int(np.argmin(losses))
         counts[chosen] += 1
         total += margins[chosen]
-        stale = 0 if losses[chosen] < best_loss else stale + 1
-        if stale == 0:
+        if losses[chosen] < best_loss:
             best, best_loss = counts / n_chosen, losses[chosen]
-        elif stale == _PATIENCE:
-            break
     return best
 
 

@@ -12,14 +12,22 @@ from sklearn.metrics import check_scoring
 from sklearn.utils import Bunch, get_tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from hybridlearn._compat import BaseComposition, CallbackSupportMixin, HasMethods, StrOptions, integer, real
+from hybridlearn._compat import (
+    BaseComposition,
+    CallbackSupportMixin,
+    HasMethods,
+    StrOptions,
+    integer,
+    parallel_block,
+    real,
+)
 from hybridlearn._docs import shares_doc
 from hybridlearn._fitting import whole_fit
 from hybridlearn._heads import RegressorHead, also_takes
 from hybridlearn._progress import FitProgress
-from hybridlearn._random import RandomState, draw_seed
+from hybridlearn._random import RandomState, draw_seed, seed_nested
 from hybridlearn.crossfit import FoldModel, OutOfFold, check_members, cross_fit_rows, fit_model, make_splits
-from hybridlearn.ensemble._assembly import assemble, leaderboard
+from hybridlearn.ensemble._assembly import assemble, check_can_score, leaderboard
 from hybridlearn.ensemble._members import default_members
 from hybridlearn.ensemble._threshold import ThresholdHead
 from hybridlearn.table import Schema, TrainingRows, UnseenCategoryWarning, read_raw_table, read_training_rows
@@ -66,10 +74,14 @@ class BaseHybrid(CallbackSupportMixin, BaseComposition):
     def _known_members(self) -> list[tuple[str, Any]]:
         """The members, none where ``estimators`` is not a list of them: that is for ``fit`` to say."""
         try:
-            check_members(self._members())
+            self._check_members()
         except (TypeError, ValueError):
             return []
         return self._members()
+
+    def _check_members(self) -> None:
+        reserved = super().get_params(deep=False)
+        check_members(self._members(), classification=self._is_classifier, reserved=reserved)
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Parameters of the hybrid and, with `deep`, of its members as ``member__parameter``.
@@ -103,9 +115,11 @@ class BaseHybrid(CallbackSupportMixin, BaseComposition):
         -------
         self
         """
-        own = super().get_params(deep=False)
-        if isinstance(params.get("estimators", self.estimators), str) and set(params) - set(own):
-            self.estimators = default_members(classification=self._is_classifier)
+        if params.get("estimators", self.estimators) == "auto":
+            members = default_members(classification=self._is_classifier)
+            names = {name for name, _ in members}
+            if any(key.partition("__")[0] in names for key in params):
+                params["estimators"] = members
         self._set_params("estimators", **params)
         return self
 
@@ -136,14 +150,20 @@ class BaseHybrid(CallbackSupportMixin, BaseComposition):
         ValueError
             On data, folds or parameters that cannot be used; the message names them.
         """
-        check_members(self._members())
+        self._check_members()
         check_scoring(self, self.scoring)
         rows = read_training_rows(self, X, y, sample_weight, groups, reader=type(self)._read)
+        if isinstance(rows.X, pd.DataFrame):
+            # rows of weight 0 are as if they had never been
+            self.schema_ = Schema.from_data(rows.X)
         self._check_target(rows)
         _check_sparse(rows.X, self._members())
         seed = draw_seed(self.random_state)
-        members = [(name, _on_device(clone(member), self.device)) for name, member in self._members()]
         splits = make_splits(self.cv, rows, classification=self._is_classifier, seed=seed)
+        if len(splits) < 2:
+            raise ValueError("cv gave one fold; the blend needs two, to be judged by weights of the other")
+        check_can_score(rows.target, getattr(self, "classes_", None), self.scoring)
+        members = [(name, _on_device(clone(member), self.device)) for name, member in self._members()]
         with FitProgress(self, len(members) * len(splits), unit="fit", verbose=self.verbose) as progress:
             oof = cross_fit_rows(
                 members,
@@ -157,11 +177,11 @@ class BaseHybrid(CallbackSupportMixin, BaseComposition):
                 on_fit=lambda name: progress.step({"member": name}),
             )
         self._assemble(oof, seed)
-        self._models = oof.models
+        self.models_ = oof.models
         if not oof.covered.all():
-            self._models = self._refit(members, rows, weighted=sample_weight is not None, seed=seed)
-        self.estimators_ = [[model.estimator for model in models] for models in self._models.values()]
-        self.named_estimators_ = Bunch(**dict(zip(self._models, self.estimators_, strict=True)))
+            self.models_ = self._refit(members, rows, weighted=sample_weight is not None, seed=seed)
+        self.estimators_ = [[model.estimator for model in models] for models in self.models_.values()]
+        self.named_estimators_ = Bunch(**dict(zip(self.models_, self.estimators_, strict=True)))
         return self
 
     def _read(self, X: Any, *, reset: bool) -> Any:
@@ -185,10 +205,12 @@ class BaseHybrid(CallbackSupportMixin, BaseComposition):
         self, members: list[tuple[str, Any]], rows: TrainingRows, *, weighted: bool, seed: int
     ) -> dict[str, list[FoldModel]]:
         """Rows that no test part holds must not be lost: each member once more, on all rows."""
+        rng = np.random.RandomState(seed)
         n_classes = len(getattr(self, "classes_", ()))
+        seeded = {name: seed_nested(clone(member), rng) for name, member in members}
         return {
-            name: [fit_model(clone(member), rows, n_classes=n_classes, weighted=weighted, seed=seed)]
-            for name, member in members
+            name: [fit_model(member, rows, n_classes=n_classes, weighted=weighted, seed=seed)]
+            for name, member in seeded.items()
         }
 
     def member_margins(self, X: Any) -> dict[str, np.ndarray]:
@@ -211,7 +233,7 @@ class BaseHybrid(CallbackSupportMixin, BaseComposition):
             warnings.simplefilter("ignore", UnseenCategoryWarning)
             return {
                 name: np.mean([model.margin(table) for model in models], axis=0)
-                for name, models in self._models.items()
+                for name, models in self.models_.items()
             }
 
     def margin(self, X: Any) -> np.ndarray:
@@ -231,6 +253,9 @@ class BaseHybrid(CallbackSupportMixin, BaseComposition):
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "named_estimators_")
+
+    def _sk_visual_block_(self) -> Any:
+        return parallel_block(self._known_members())
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -280,6 +305,8 @@ _ATTRIBUTES = """
         The fitted members, one a fold each; where folds leave rows uncovered, one on all rows each.
     named_estimators_ : Bunch of str to list of estimator
         The same by name.
+    models_ : dict of str to list of FoldModel
+        The same with what turns their answers into margins.
     oof_ : OutOfFold
         Out-of-fold margins of members and blend, folds and targets.
     ledger_ : Ledger

@@ -68,6 +68,7 @@ class BaseNet(CallbackSupportMixin, BaseEstimator):
         """
         device = resolve_device(self.device)
         rows = read_training_rows(self, X, y, sample_weight, groups)
+        rows = rows.reweighted(self._class_weights(rows.target))
         seed = draw_seed(self.random_state)
         self.encoder_ = TableEncoder(max_levels=self.max_levels).fit(rows.X)
         training, stopping = rows, None
@@ -75,7 +76,7 @@ class BaseNet(CallbackSupportMixin, BaseEstimator):
             training, stopping = rows.split(stratify=self._is_classifier, fraction=self.validation_fraction, seed=seed)
         self.stopping_rows_ = np.empty(0, dtype=np.int64) if stopping is None else stopping.positions
         self._scale_target(training.target, training.weight)
-        scale = self._weights(training).mean()
+        scale = training.weight.mean()
         with FitProgress(self, self.max_epochs, unit="epoch", verbose=self.verbose) as progress:
             self.module_, self.history_ = train(
                 self._new_module,
@@ -120,12 +121,9 @@ class BaseNet(CallbackSupportMixin, BaseEstimator):
             device=device,
         )
 
-    def _weights(self, rows: TrainingRows) -> np.ndarray:
-        return rows.weight * self._class_weights(rows.target)
-
     def _tensors(self, rows: TrainingRows, scale: float) -> TensorTable:
         """Rows as tensors on the CPU, weights divided by `scale`."""
-        weight = torch.tensor(self._weights(rows) / scale, dtype=torch.float32)
+        weight = torch.tensor(rows.weight / scale, dtype=torch.float32)
         inputs = self._inputs(self.encoder_.transform(rows.X))
         return TensorTable(inputs, self._target_tensor(rows.target), weight)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral
 from typing import ClassVar
 
 from hybridlearn._compat import integer, real
@@ -64,6 +65,8 @@ class BaseTabularMLP(BaseNet):
         self.verbose = verbose
 
     def _build_module(self, n_numeric: int, cardinalities: list[int], n_outputs: int) -> TabularMLP:
+        if not all(isinstance(width, Integral) and width > 0 for width in self.hidden_layer_sizes):
+            raise ValueError(f"hidden_layer_sizes={self.hidden_layer_sizes!r} must hold positive ints")
         return TabularMLP(
             n_numeric,
             cardinalities,

@@ -168,7 +168,8 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         )
 
     def _squash(self, numbers: np.ndarray) -> np.ndarray:
-        z = np.clip((numbers - self.center_) / self.scale_, -_LARGEST_Z, _LARGEST_Z)
+        with np.errstate(over="ignore"):
+            z = np.clip((numbers - self.center_) / self.scale_, -_LARGEST_Z, _LARGEST_Z)
         return np.nan_to_num(z / np.sqrt(1 + (z / 3) ** 2), nan=0.0)
 
     def _category_codes(self, codes: np.ndarray) -> np.ndarray:

@@ -26,6 +26,9 @@ _KIND_OF_INFERRED = {
     "datetime64": DATETIME,
     "date": DATETIME,
     "empty": NUMERIC,
+    "timedelta": NUMERIC,
+    "timedelta64": NUMERIC,
+    "period": DATETIME,
 }
 
 
@@ -116,7 +119,7 @@ def column_kind(column: pd.Series) -> str:
         return BOOLEAN
     if isinstance(dtype, pd.CategoricalDtype):
         return CATEGORICAL
-    if types.is_numeric_dtype(dtype) or types.is_timedelta64_dtype(dtype):
+    if types.is_numeric_dtype(dtype) or dtype.kind == "m":
         return NUMERIC
     if types.is_datetime64_any_dtype(dtype) or isinstance(dtype, pd.PeriodDtype):
         return DATETIME
@@ -127,17 +130,27 @@ def column_kind(column: pd.Series) -> str:
 
 def to_float(column: pd.Series) -> np.ndarray:
     """Numeric, boolean or timedelta column (in seconds) as float64 with NaN, within +-``LARGEST``."""
-    if types.is_timedelta64_dtype(column.dtype):
-        values = column.dt.total_seconds().to_numpy(dtype=np.float64)
-    elif types.is_object_dtype(column.dtype):
-        values = pd.to_numeric(column.map(float, na_action="ignore")).to_numpy(dtype=np.float64)
-    else:
-        values = column.to_numpy(dtype=np.float64, na_value=np.nan)
-    return np.clip(values, -LARGEST, LARGEST)
+    if types.is_object_dtype(column.dtype):
+        if types.infer_dtype(column, skipna=True).startswith("timedelta"):
+            column = pd.to_timedelta(column)
+        else:
+            column = pd.to_numeric(column.map(_float, na_action="ignore"))
+    if column.dtype.kind == "m":
+        column = column.dt.total_seconds()
+    return np.clip(column.to_numpy(dtype=np.float64, na_value=np.nan), -LARGEST, LARGEST)
+
+
+def _float(value: Any) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        return LARGEST if value > 0 else -LARGEST
 
 
 def to_datetime(column: pd.Series) -> pd.Series:
     """Datetime, date or period column as naive UTC ``datetime64`` with NaT."""
+    if types.is_object_dtype(column.dtype) and types.infer_dtype(column, skipna=True) == "period":
+        column = pd.Series(pd.PeriodIndex(column))
     if isinstance(column.dtype, pd.PeriodDtype):
         column = column.dt.to_timestamp()
     return pd.to_datetime(column, utc=True).dt.tz_localize(None)
@@ -161,6 +174,6 @@ def to_text(column: pd.Series) -> pd.Series:
 
 
 def _label(value: object) -> str:
-    if isinstance(value, float) and value.is_integer():
+    if isinstance(value, float | np.floating) and float(value).is_integer():
         value = int(value)
     return str(value)

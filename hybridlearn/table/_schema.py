@@ -134,7 +134,11 @@ class Schema:
             Missing values are NaN; booleans 0 and 1; a datetime becomes seconds since 1970 and its parts; values
             beyond +-1e38, infinities among them, are +-1e38.
         """
-        parts = [_numbers(column, X.iloc[:, i]) for i, column in enumerate(self.columns) if column.kind != CATEGORICAL]
+        parts = [
+            _numbers(column, X.iloc[:, i]) if column.n_missing < self.n_rows else _nothing(column, len(X))
+            for i, column in enumerate(self.columns)
+            if column.kind != CATEGORICAL
+        ]
         return np.column_stack(parts) if parts else np.empty((len(X), 0))
 
     def category_codes(self, X: pd.DataFrame, *, warn: bool = True) -> np.ndarray:
@@ -187,6 +191,11 @@ def _numbers(column: Column, series: pd.Series) -> np.ndarray:
     return _convert(to_float, column, series)
 
 
+def _nothing(column: Column, n_rows: int) -> np.ndarray:
+    """What a column that was all missing in ``fit`` tells, whatever it holds now."""
+    return np.full((n_rows, len(_numeric_names(column))), np.nan)
+
+
 def _convert(read, column: Column, series: pd.Series):  # type: ignore[no-untyped-def]
     try:
         return read(series)
@@ -198,9 +207,10 @@ def _convert(read, column: Column, series: pd.Series):  # type: ignore[no-untype
 
 
 def _datetime_parts(when: pd.Series) -> np.ndarray:
-    seconds = (when - pd.Timestamp(0)).dt.total_seconds()
+    milliseconds = when.to_numpy(dtype="datetime64[ms]")
+    seconds = np.where(np.isnat(milliseconds), np.nan, milliseconds.astype(np.int64) / 1000)
     hours = when.dt.hour + when.dt.minute / 60
-    parts = (seconds, when.dt.year, when.dt.month, when.dt.day, when.dt.dayofweek, hours)
+    parts = (pd.Series(seconds), when.dt.year, when.dt.month, when.dt.day, when.dt.day_of_week, hours)
     return np.column_stack([part.to_numpy(dtype=np.float64, na_value=np.nan) for part in parts])
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,8 @@ class TrainingRows:
     groups : ndarray of shape (n_rows,) or None
     positions : ndarray of shape (n_rows,), int
         Of these rows in what was handed to ``fit``.
+    n_handed : int
+        Rows that were handed to ``fit``.
     """
 
     X: Any
@@ -33,6 +35,7 @@ class TrainingRows:
     weight: np.ndarray
     groups: np.ndarray | None
     positions: np.ndarray
+    n_handed: int
 
     def __len__(self) -> int:
         return len(self.target)
@@ -41,7 +44,11 @@ class TrainingRows:
         """Some of the rows."""
         groups = None if self.groups is None else self.groups[rows]
         X = take_rows(self.X, rows)
-        return TrainingRows(X, self.target[rows], self.weight[rows], groups, self.positions[rows])
+        return TrainingRows(X, self.target[rows], self.weight[rows], groups, self.positions[rows], self.n_handed)
+
+    def reweighted(self, factor: np.ndarray) -> TrainingRows:
+        """The rows with their weights multiplied by `factor`, shape (n_rows,)."""
+        return replace(self, weight=self.weight * factor)
 
     def split(self, *, stratify: bool, fraction: float, seed: int) -> tuple[TrainingRows, TrainingRows]:
         """Rows that train and rows that stop the training; see :func:`hybridlearn._splits.inner_split`."""
@@ -83,10 +90,10 @@ def read_training_rows(
     target = plain_target(estimator, table, y)
     weight = read_weights(sample_weight, table)
     groups = read_groups(groups, table)
-    rows = np.flatnonzero(weight)
-    if len(rows) < len(target):
+    n_handed, rows = len(target), np.flatnonzero(weight)
+    if len(rows) < n_handed:
         table, target, weight = take_rows(table, rows), target[rows], weight[rows]
-        groups = None if groups is None else groups[rows]
+        groups = read_groups(None if groups is None else groups[rows], table)
     if len(rows) < 2:
         raise ValueError(f"a fit needs 2 rows of positive weight, got n_samples = {len(rows)}")
-    return TrainingRows(table, estimator._encode_target(target), weight, groups, rows)
+    return TrainingRows(table, estimator._encode_target(target), weight, groups, rows, n_handed)

@@ -35,6 +35,8 @@ class Patience(EarlyStopping):
         try:
             super().on_epoch_end(net, **kwargs)
         except KeyboardInterrupt as end:
+            if self.misses_ < self.patience:
+                raise
             raise StopTraining from end
 
 

@@ -106,11 +106,12 @@ def _build_net(
     on_epoch: Callable[[dict[str, float]], bool] | None,
 ) -> WeightedNet:
     callbacks: list[tuple[str, skorch.callbacks.Callback]] = []
+    # told first: the last epoch is one, too
+    if on_epoch is not None:
+        callbacks.append(("on_epoch", _EpochHook(on_epoch)))
     if valid_rows is not None:
         patience = Patience(patience=settings.n_iter_no_change, threshold=0.0, load_best=True, sink=noop)
         callbacks.append(("early_stopping", patience))
-    if on_epoch is not None:
-        callbacks.append(("on_epoch", _EpochHook(on_epoch)))
     return WeightedNet(
         module,
         criterion=criterion,

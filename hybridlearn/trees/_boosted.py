@@ -111,6 +111,7 @@ class BaseBoostedTrees(CallbackSupportMixin, BaseEstimator):
             On a target, weights, groups or parameters that cannot be used; the message names them.
         """
         rows = read_training_rows(self, X, y, sample_weight, groups)
+        rows = rows.reweighted(self._class_weights(rows.target))
         self._check_target(rows.target)
         seed = draw_seed(self.random_state)
         self.stopping_rows_ = np.empty(0, dtype=np.int64)
@@ -176,7 +177,7 @@ class BaseBoostedTrees(CallbackSupportMixin, BaseEstimator):
         return xgb.QuantileDMatrix(
             encoded,
             rows.target,
-            weight=rows.weight * self._class_weights(rows.target),
+            weight=rows.weight,
             feature_types=types,
             enable_categorical=True,
             nthread=self._n_threads,

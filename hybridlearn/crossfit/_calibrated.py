@@ -1,0 +1,80 @@
+"""A margin for classifiers that only decide: sigmoid calibration on inner folds of the training part."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.frozen import FrozenEstimator
+
+from hybridlearn._splits import folds
+from hybridlearn.table import TrainingRows, take_rows
+
+_N_FOLDS = 3
+
+
+class _Decisions(ClassifierMixin, BaseEstimator):
+    """Gives back the decision values that it is given as `X`."""
+
+    def fit(self, X: np.ndarray, y: np.ndarray) -> Self:
+        self.classes_ = np.unique(y)
+        return self
+
+    def decision_function(self, X: np.ndarray) -> np.ndarray:
+        return X[:, 0] if X.shape[1] == 1 else X
+
+    def predict(self, X: np.ndarray) -> np.ndarray:
+        """scikit-learn asks for the method; nothing calls it."""
+        raise NotImplementedError
+
+
+class CalibratedDecider(ClassifierMixin, BaseEstimator):
+    """A fitted classifier with ``decision_function`` and the sigmoids that make probabilities of it."""
+
+    def __init__(self, decider: Any, calibrator: Any):
+        self.decider = decider
+        self.calibrator = calibrator
+        self.classes_ = decider.classes_
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Class codes of shape (n_rows,)."""
+        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Probabilities of shape (n_rows, n_classes)."""
+        return self.calibrator.predict_proba(_decide(self.decider, X))
+
+
+def fit_calibrated(
+    decider: Any, training: TrainingRows, fit_params: Callable[..., dict[str, np.ndarray]], *, weighted: bool, seed: int
+) -> CalibratedDecider:
+    """Fit a decider in place on all rows, and its sigmoids on decisions for rows that inner folds left out.
+
+    `CalibratedClassifierCV` alone would lose the weights and groups of a pipeline; here it only fits the sigmoids.
+    """
+    inner = folds(training.target, training.groups, n_rows=len(training), n_splits=_N_FOLDS, seed=seed)
+    held_out = []
+    for train, test in inner:
+        part = training.take(train)
+        fitted = clone(decider).fit(part.X, part.target, **fit_params(decider, part, weighted=weighted))
+        held_out.append(_decide(fitted, take_rows(training.X, test)))
+    order = np.concatenate([test for _, test in inner])
+    decisions, target = np.concatenate(held_out), training.target[order]
+    frozen = FrozenEstimator(_Decisions().fit(decisions, target))
+    calibrator = CalibratedClassifierCV(frozen, method="sigmoid")
+    with warnings.catch_warnings():
+        # the sigmoids alone are to have the weights: the decider has had them
+        warnings.filterwarnings("ignore", message="Since FrozenEstimator does not appear to accept sample_weight")
+        calibrator.fit(decisions, target, sample_weight=training.weight[order] if weighted else None)
+    decider.fit(training.X, training.target, **fit_params(decider, training, weighted=weighted))
+    return CalibratedDecider(decider, calibrator)
+
+
+def _decide(decider: Any, X: Any) -> np.ndarray:
+    """Decision values of shape (n_rows, n_decisions)."""
+    decisions = np.asarray(decider.decision_function(X), dtype=np.float64)
+    return decisions.reshape(len(decisions), -1)
