@@ -44,9 +44,9 @@ def seed_nested(estimator: Any, rng: np.random.RandomState, *, overwrite: bool =
     names = sorted(name for name in params if name == "random_state" or name.endswith("__random_state"))
     drawn = {name: int(rng.randint(np.iinfo(np.int32).max)) for name in names}
     seeds = (int, np.integer, np.random.RandomState)
-    return estimator.set_params(
-        **{k: v for k, v in drawn.items() if params[k] is None or (overwrite and isinstance(params[k], seeds))}
-    )
+    open_to_us = {k: v for k, v in drawn.items() if params[k] is None or (overwrite and isinstance(params[k], seeds))}
+    estimator.set_params(**open_to_us)
+    return estimator
 
 
 @contextmanager

@@ -39,7 +39,7 @@ def plain_target(estimator: Any, X: Any, y: Any) -> np.ndarray:
     if y is None:
         name = type(estimator).__name__
         raise ValueError(f"{name} requires y to be passed, but the target y is None")
-    name = getattr(y, "name", None)
+    column_name = getattr(y, "name", None)
     if types.is_extension_array_dtype(y):
         y = _without_extension_dtype(pd.Series(y))
     array = column_or_1d(_with_gaps(y), warn=True)
@@ -51,13 +51,14 @@ def plain_target(estimator: Any, X: Any, y: Any) -> np.ndarray:
     if array.dtype.kind == "f":
         assert_all_finite(array, input_name="y")
     check_consistent_length(X, array)
-    _check_is_no_column(X, name, array)
+    _check_is_no_column(X, column_name, array)
     return array
 
 
 def _with_gaps(values: Any) -> Any:
-    """A list as an array of objects: numpy alone would make text of a NaN among texts."""
-    return np.asarray(values, dtype=object) if isinstance(values, list | tuple) else values
+    """A list of texts as an array of objects: numpy alone would make text of a NaN among them."""
+    holds_text = isinstance(values, list | tuple) and any(isinstance(value, str) for value in values)
+    return np.asarray(values, dtype=object) if holds_text else values
 
 
 def _check_no_missing(y: pd.Series) -> None:

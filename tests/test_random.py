@@ -36,7 +36,10 @@ def test_an_int_leaves_the_global_state_alone() -> None:
 
 def nested() -> BaggingClassifier:
     vote = VotingClassifier(
-        [("free", DecisionTreeClassifier()), ("set", make_pipeline(StandardScaler(), LogisticRegression(random_state=7)))]
+        [
+            ("free", DecisionTreeClassifier()),
+            ("set", make_pipeline(StandardScaler(), LogisticRegression(random_state=7))),
+        ]
     )
     return BaggingClassifier(vote)
 

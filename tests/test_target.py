@@ -150,6 +150,21 @@ def test_a_target_with_the_name_of_another_column_is_none_of_the_columns() -> No
     assert plain(y, np.array([[1], [2], [3]])).tolist() == [1, 2, 3]
 
 
+@pytest.mark.parametrize("dtype", ["Int64", "Float64", "boolean", "string", "str", "category", "float64", object])
+def test_a_target_made_of_a_column_with_gaps_keeps_its_name_and_is_no_leak(dtype: Any) -> None:
+    """As ``y = X["t"].fillna(...)`` does."""
+    for gap in range(3):
+        values = [1, 0, 1] if dtype != "string" else ["1", "0", "1"]
+        full = pd.Series(values, dtype=dtype, name="t")
+        with_gap = full.where(np.arange(3) != gap)
+        table = pd.DataFrame({"t": with_gap})
+        assert len(plain(full, table)) == 3
+        with pytest.raises(ValueError, match="1 rows have no target"):
+            plain(with_gap, table)
+        with pytest.raises(ValueError, match="1 rows have no target"):
+            plain(with_gap, pd.DataFrame({"t": full}))
+
+
 @pytest.mark.parametrize(
     ("y", "classes", "codes"),
     [
@@ -182,12 +197,16 @@ def test_numbers_of_a_regression_are_float64() -> None:
         numbers = to_numbers(np.asarray(y))
         assert numbers.dtype == np.float64
         assert_array_equal(numbers, np.asarray(y))
-    with pytest.raises(ValueError, match="y must hold numbers for a regression.*could not convert"):
+    with pytest.raises(ValueError, match=r"y must hold numbers for a regression.*could not convert"):
         to_numbers(np.array(["a", "b"], dtype=object))
 
 
 def test_weights_are_float64_and_ones_by_default() -> None:
-    for weight, expected in [(None, [1, 1, 1]), ([1, 0, 2], [1, 0, 2]), (pd.Series([1, 2, 3], dtype="Int64"), [1, 2, 3])]:
+    for weight, expected in [
+        (None, [1, 1, 1]),
+        ([1, 0, 2], [1, 0, 2]),
+        (pd.Series([1, 2, 3], dtype="Int64"), [1, 2, 3]),
+    ]:
         read = read_weights(weight, X)
         assert read.dtype == np.float64
         assert read.tolist() == expected

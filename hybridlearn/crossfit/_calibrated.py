@@ -32,7 +32,7 @@ class _Decisions(ClassifierMixin, BaseEstimator):
         raise NotImplementedError
 
 
-class CalibratedDecider(ClassifierMixin, BaseEstimator):
+class _CalibratedDecider(ClassifierMixin, BaseEstimator):
     """A fitted classifier with ``decision_function`` and the sigmoids that make probabilities of it."""
 
     def __init__(self, decider: Any, calibrator: Any):
@@ -51,7 +51,7 @@ class CalibratedDecider(ClassifierMixin, BaseEstimator):
 
 def fit_calibrated(
     decider: Any, training: TrainingRows, fit_params: Callable[..., dict[str, np.ndarray]], *, weighted: bool, seed: int
-) -> CalibratedDecider:
+) -> _CalibratedDecider:
     """Fit a decider in place on all rows, and its sigmoids on decisions for rows that inner folds left out.
 
     `CalibratedClassifierCV` alone would lose the weights and groups of a pipeline; here it only fits the sigmoids.
@@ -71,7 +71,7 @@ def fit_calibrated(
         warnings.filterwarnings("ignore", message="Since FrozenEstimator does not appear to accept sample_weight")
         calibrator.fit(decisions, target, sample_weight=training.weight[order] if weighted else None)
     decider.fit(training.X, training.target, **fit_params(decider, training, weighted=weighted))
-    return CalibratedDecider(decider, calibrator)
+    return _CalibratedDecider(decider, calibrator)
 
 
 def _decide(decider: Any, X: Any) -> np.ndarray:

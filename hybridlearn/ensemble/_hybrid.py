@@ -115,7 +115,7 @@ class BaseHybrid(CallbackSupportMixin, BaseComposition):
         -------
         self
         """
-        if params.get("estimators", self.estimators) == "auto":
+        if isinstance(params.get("estimators", self.estimators), str):
             members = default_members(classification=self._is_classifier)
             names = {name for name, _ in members}
             if any(key.partition("__")[0] in names for key in params):
@@ -277,7 +277,8 @@ def _on_device(member: Any, device: str) -> Any:
     """Members that leave their device open take the hybrid's."""
     params = member.get_params(deep=True)
     names = [name for name in params if name == "device" or name.endswith("__device")]
-    return member.set_params(**{name: device for name in names if params[name] == "auto"})
+    member.set_params(**{name: device for name in names if params[name] == "auto"})
+    return member
 
 
 _PARAMETERS = """

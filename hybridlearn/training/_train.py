@@ -46,14 +46,25 @@ class TrainingSettings:
     device: torch.device
 
 
-class _EpochHook(skorch.callbacks.Callback):
-    """Calls a function after each epoch; True stops the training."""
+class _Tell(skorch.callbacks.Callback):
+    """Calls a function after each epoch and keeps its answer, whether to stop."""
 
     def __init__(self, on_epoch: Callable[[dict[str, float]], bool]):
         self.on_epoch = on_epoch
+        self.stop = False
 
     def on_epoch_end(self, net: skorch.NeuralNet, **kwargs: object) -> None:
-        if self.on_epoch(net.history[-1]):
+        self.stop = self.on_epoch(net.history[-1])
+
+
+class _Obey(skorch.callbacks.Callback):
+    """Stops the training where that answer was yes."""
+
+    def __init__(self, told: _Tell):
+        self.told = told
+
+    def on_epoch_end(self, net: skorch.NeuralNet, **kwargs: object) -> None:
+        if self.told.stop:
             raise StopTraining
 
 
@@ -106,12 +117,13 @@ def _build_net(
     on_epoch: Callable[[dict[str, float]], bool] | None,
 ) -> WeightedNet:
     callbacks: list[tuple[str, skorch.callbacks.Callback]] = []
-    # told first: the last epoch is one, too
-    if on_epoch is not None:
-        callbacks.append(("on_epoch", _EpochHook(on_epoch)))
     if valid_rows is not None:
         patience = Patience(patience=settings.n_iter_no_change, threshold=0.0, load_best=True, sink=noop)
         callbacks.append(("early_stopping", patience))
+    if on_epoch is not None:
+        # each epoch is told, also one that ends patience; each is weighed by patience, also one that is the last
+        tell = _Tell(on_epoch)
+        callbacks = [("tell", tell), *callbacks, ("obey", _Obey(tell))]
     return WeightedNet(
         module,
         criterion=criterion,

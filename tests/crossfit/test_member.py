@@ -232,7 +232,7 @@ def test_a_class_of_fewer_rows_than_folds_is_in_some_training_parts_only(table) 
 def test_a_decision_is_calibrated_by_a_rising_line(table, member: Any) -> None:
     oof = cross_fit([("m", member)], table.X, table.two, cv=2, random_state=0)
     for k, model in enumerate(oof.models["m"]):
-        decision = model.estimator.calibrated_classifiers_[0].estimator.decision_function(table.X[oof.fold == k])
+        decision = model.estimator.decider.decision_function(table.X[oof.fold == k])
         slope, intercept = np.polyfit(decision, oof.margins["m"][oof.fold == k, 0], 1)
         assert slope > 0
         line = intercept + slope * decision

@@ -98,7 +98,9 @@ def test_a_constant_column_is_zero_whatever_number_it_holds_later(column: pd.Ser
         assert_array_equal(encoder.transform(table)[:, 0], 0)
 
 
-@pytest.mark.parametrize("later", [NUMBERS, INFINITIES, TEXT, OBJECTS], ids=["numbers", "infinities", "text", "objects"])
+@pytest.mark.parametrize(
+    "later", [NUMBERS, INFINITIES, TEXT, OBJECTS], ids=["numbers", "infinities", "text", "objects"]
+)
 @pytest.mark.parametrize("column", ALL_MISSING.values(), ids=ALL_MISSING)
 def test_an_all_missing_column_is_zero_whatever_it_holds_later(column: pd.Series, later: pd.Series) -> None:
     """Nothing is known of its kind: it must not decide what may come."""

@@ -290,7 +290,7 @@ def test_settled_columns_show_the_same_kind_in_any_part_of_the_rows() -> None:
     before = X.copy(deep=True)
     schema = Schema.from_data(X)
     settled = schema.settled(X)
-    assert [c.kind for c in Schema.from_data(X.iloc[:2]).columns][0] == "numeric"
+    assert Schema.from_data(X.iloc[:2]).columns[0].kind == "numeric"
     for rows in (slice(0, 2), slice(2, 3), slice(1, 4)):
         kinds = [c.kind for c in Schema.from_data(settled.iloc[rows]).columns]
         assert kinds[0] == "categorical"

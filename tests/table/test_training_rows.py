@@ -102,7 +102,9 @@ def test_the_two_sides_of_a_split_are_a_partition(groups: Any) -> None:
 
 
 def test_other_readers_give_other_tables() -> None:
-    rows = read_training_rows(Regressor(), np.eye(3), [1.0, 2, 3], [1, 0, 1], None, lambda _, X, **__: read_raw_table(X))
+    rows = read_training_rows(
+        Regressor(), np.eye(3), [1.0, 2, 3], [1, 0, 1], None, lambda _, X, **__: read_raw_table(X)
+    )
     assert_array_equal(rows.X, np.eye(3)[[0, 2]])
 
 
@@ -113,9 +115,13 @@ def test_other_readers_give_other_tables() -> None:
         pytest.param({"y": None}, "Classifier requires y to be passed", id="no y"),
         pytest.param({"y": np.full(6, "a")}, "one class only", id="one class"),
         pytest.param({"y": Y, "weight": [0, 1, 0, 0, 1, 0]}, "one class only", id="one class with weight"),
-        pytest.param({"weight": [1, 0, 0, 0, 0, 0]}, "needs 2 rows of positive weight, got n_samples = 1", id="one row"),
+        pytest.param(
+            {"weight": [1, 0, 0, 0, 0, 0]}, "needs 2 rows of positive weight, got n_samples = 1", id="one row"
+        ),
         pytest.param({"weight": [0] * 6}, "at least one non-zero", id="no weight"),
-        pytest.param({"weight": [1, 1, 1, 1, 1, -1]}, "Negative values in data passed to `sample_weight`", id="negative"),
+        pytest.param(
+            {"weight": [1, 1, 1, 1, 1, -1]}, "Negative values in data passed to `sample_weight`", id="negative"
+        ),
         pytest.param({"weight": [1] * 5}, r"sample_weight.shape == \(5,\), expected \(6,\)", id="weights too short"),
         pytest.param({"groups": GROUPS[:5]}, "inconsistent numbers of samples", id="groups too short"),
         pytest.param({"groups": [*GROUPS[:5], None]}, "groups is missing for 1 rows", id="missing group"),

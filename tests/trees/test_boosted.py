@@ -13,7 +13,8 @@ from sklearn.preprocessing import TargetEncoder
 from sklearn.utils.class_weight import compute_sample_weight
 
 from hybridlearn.table import UnseenCategoryWarning
-from hybridlearn.trees import BoostedTreesClassifier, BoostedTreesRegressor
+from hybridlearn.trees import BoostedTreesClassifier, BoostedTreesRegressor, _boosted
+from hybridlearn.trees._encoding import TreeEncoder
 
 QUICK = {"n_estimators": 20, "learning_rate": 0.3, "random_state": 0}
 # What a weight and a repetition must agree on: no draw of rows or columns, no Hessian bound.
@@ -36,7 +37,7 @@ def table(n_rows: int = 240, seed: int = 0) -> tuple[pd.DataFrame, np.ndarray]:
     effect = X["many"].map({level: i / 7 for i, level in enumerate(MANY)})
     y = X["a"] * X["b"] + (X["few"] == "y") + effect + X["flag"] + rng.normal(scale=0.3, size=n_rows)
     X.loc[::17, "a"], X.loc[::19, "many"] = np.nan, None
-    return X, y.to_numpy()
+    return X, y.to_numpy(copy=True)
 
 
 def classes(y: np.ndarray, n_classes: int) -> np.ndarray:
@@ -134,54 +135,89 @@ def test_an_unseen_level_counts_as_a_missing_one_and_is_said_once(categories: st
     np.testing.assert_array_equal(unseen, model.predict(X.assign(few=pd.Series([None] * len(X), dtype="str"))))
 
 
-def test_the_stopping_rows_never_reach_the_target_codes() -> None:
+def test_the_rows_kept_aside_never_reach_the_codes_of_the_search(monkeypatch) -> None:
+    """Whatever their targets: the search sees the same columns, the booster of all rows others."""
     X, y = table()
-    model = BoostedTreesRegressor(**QUICK).fit(X, y)
-    changed = y.copy()
-    changed[model.stopping_rows_] += 100
-    again = BoostedTreesRegressor(**QUICK).fit(X, changed)
-    np.testing.assert_array_equal(again.stopping_rows_, model.stopping_rows_)
-    np.testing.assert_array_equal(again.encoder_.transform(X), model.encoder_.transform(X))
+    encoded: list[np.ndarray] = []
+
+    class Recorder(TreeEncoder):
+        def fit_transform(self, *args: Any, **kwargs: Any) -> np.ndarray:
+            encoded.append(super().fit_transform(*args, **kwargs))
+            return encoded[-1]
+
+        def transform(self, *args: Any, **kwargs: Any) -> np.ndarray:
+            encoded.append(super().transform(*args, **kwargs))
+            return encoded[-1]
+
+    monkeypatch.setattr(_boosted, "TreeEncoder", Recorder)
+    stopping = BoostedTreesRegressor(**QUICK).fit(X, y).stopping_rows_
+    y[stopping] += 100
+    again = BoostedTreesRegressor(**QUICK).fit(X, y)
+    np.testing.assert_array_equal(again.stopping_rows_, stopping)
+    search, kept_aside, everything, search_again, kept_aside_again, everything_again = encoded
+    assert [len(codes) for codes in encoded[:3]] == [204, 36, 240]
+    np.testing.assert_array_equal(search, search_again)
+    np.testing.assert_array_equal(kept_aside, kept_aside_again)
+    assert not np.array_equal(everything, everything_again, equal_nan=True)
 
 
-def test_target_codes_of_a_classifier_are_those_of_the_rows_that_train() -> None:
+def test_the_fitted_target_codes_are_those_of_all_rows() -> None:
     X, y = table()
     y = (y > np.median(y)).astype(int)
     model = BoostedTreesClassifier(**QUICK).fit(X, y)
-    training = np.setdiff1d(np.arange(len(y)), model.stopping_rows_)
     many = X[["many"]].fillna("missing")
-    by_hand = TargetEncoder(target_type="binary").fit(many.iloc[training], y[training]).transform(many)
+    by_hand = TargetEncoder(target_type="binary").fit(many, y).transform(many)
     np.testing.assert_allclose(model.encoder_.transform(X)[:, -1:], by_hand, rtol=0, atol=1e-12)
 
 
 # rounds
 
 
-@pytest.mark.parametrize("weighted", [False, True])
-def test_the_best_round_is_kept(weighted: bool) -> None:
+def searched(weight: np.ndarray | None) -> tuple[pd.DataFrame, np.ndarray, BoostedTreesClassifier]:
     X, y = table()
     y = (y > np.median(y)).astype(int)
-    weight = np.random.default_rng(0).uniform(0.5, 2, len(y)) if weighted else None
-    model = BoostedTreesClassifier(
-        n_estimators=200, learning_rate=0.5, n_iter_no_change=5, early_stopping=True, random_state=0
-    ).fit(X, y, sample_weight=weight)
+    settings = {"n_estimators": 200, "learning_rate": 0.2, "n_iter_no_change": 5, "random_state": 0}
+    return X, y, BoostedTreesClassifier(**settings).fit(X, y, sample_weight=weight)
+
+
+WEIGHT = np.random.default_rng(0).uniform(0.5, 2, 240)
+
+
+@pytest.mark.parametrize("weight", [None, WEIGHT], ids=["plain", "weighted"])
+def test_all_rows_are_boosted_for_the_rounds_that_served_best(weight: np.ndarray | None) -> None:
+    X, y, model = searched(weight)
     assert model.n_iter_ == int(np.argmin(model.history_)) + 1 == model.booster_.num_boosted_rounds()
-    assert model.n_iter_ < len(model.history_) == model.n_iter_ + 5
+    assert 1 < model.n_iter_ < len(model.history_) == model.n_iter_ + 5
+    straight = BoostedTreesClassifier(
+        n_estimators=model.n_iter_, learning_rate=0.2, early_stopping=False, random_state=0
+    ).fit(X, y, sample_weight=weight)
+    np.testing.assert_array_equal(model.margin(X), straight.margin(X))
+
+
+@pytest.mark.parametrize("weight", [None, WEIGHT], ids=["plain", "weighted"])
+def test_the_history_is_the_loss_of_rows_that_the_search_has_not_seen(weight: np.ndarray | None) -> None:
+    X, y, model = searched(weight)
     stopping = model.stopping_rows_
-    loss = log_loss(
-        y[stopping],
-        model.predict_proba(X.iloc[stopping]),
-        sample_weight=None if weight is None else weight[stopping],
-    )
-    assert loss == pytest.approx(min(model.history_), abs=1e-6)
+    training = np.setdiff1d(np.arange(len(y)), stopping)
+    on_training = None if weight is None else weight[training]
+    for n_rounds in (1, model.n_iter_, len(model.history_)):
+        blind = BoostedTreesClassifier(
+            n_estimators=n_rounds, learning_rate=0.2, early_stopping=False, random_state=0
+        ).fit(X.iloc[training], y[training], sample_weight=on_training)
+        p = blind.predict_proba(X.iloc[stopping])
+        loss = log_loss(y[stopping], p, sample_weight=None if weight is None else weight[stopping])
+        assert model.history_[n_rounds - 1] == pytest.approx(loss, abs=1e-5)
 
 
-def test_a_regression_stops_by_its_own_loss() -> None:
+def test_a_regression_is_searched_by_its_own_loss() -> None:
     X, y = table()
     model = BoostedTreesRegressor(**QUICK).fit(X, y)
     stopping = model.stopping_rows_
-    loss = root_mean_squared_error(y[stopping], model.predict(X.iloc[stopping]))
-    assert loss == pytest.approx(min(model.history_), rel=1e-5)
+    training = np.setdiff1d(np.arange(len(y)), stopping)
+    blind = BoostedTreesRegressor(**QUICK, early_stopping=False).fit(X.iloc[training], y[training])
+    loss = root_mean_squared_error(y[stopping], blind.predict(X.iloc[stopping]))
+    assert loss == pytest.approx(model.history_[-1], rel=1e-5)
+    assert len(model.history_) == QUICK["n_estimators"]
 
 
 def test_without_early_stopping_every_row_trains_every_round() -> None:
@@ -305,3 +341,14 @@ def test_the_seed_decides_everything(cls: type) -> None:
     np.testing.assert_array_equal(first.margin(X), second.margin(X))
     assert (first.margin(X) != other.margin(X)).any()
     assert first.stopping_rows_.tolist() != other.stopping_rows_.tolist()
+
+
+def test_the_seed_draws_the_rows_of_each_tree() -> None:
+    X, y = np.random.default_rng(0).normal(size=(2, 200))
+    settings = {"n_estimators": 5, "subsample": 0.5, "early_stopping": False}
+    first, again, other = (
+        BoostedTreesRegressor(**settings, random_state=seed).fit(X[:, None], y).predict(X[:, None])
+        for seed in (0, 0, 1)
+    )
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any()

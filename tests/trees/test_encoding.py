@@ -37,7 +37,7 @@ def table(seed: int = 0) -> pd.DataFrame:
 
 
 def training_rows(X: pd.DataFrame, target: np.ndarray, groups: np.ndarray | None = None) -> TrainingRows:
-    return TrainingRows(X, target, np.ones(len(X)), groups, np.arange(len(X)))
+    return TrainingRows(X, target, np.ones(len(X)), groups, np.arange(len(X)), len(X))
 
 
 def target_of(kind: str, seed: int = 1) -> np.ndarray:
