@@ -15,7 +15,7 @@ from hybridlearn._device import resolve_device
 from hybridlearn._fitting import whole_fit
 from hybridlearn._progress import FitProgress
 from hybridlearn._random import draw_seed
-from hybridlearn.table import TableEncoder, TrainingRows, read_training_rows
+from hybridlearn.table import TableEncoder, TrainingRows, read_table, read_training_rows
 from hybridlearn.training import TensorTable, TrainingSettings, infer, train
 
 
@@ -102,7 +102,7 @@ class BaseNet(CallbackSupportMixin, BaseEstimator):
             Log-odds of ``classes_[1]``; centred log-probabilities; or the prediction in units of the target.
         """
         check_is_fitted(self)
-        inputs = self._inputs(self.encoder_.transform(X))
+        inputs = self._inputs(self.encoder_.transform(read_table(self, X, reset=False)))
         return self._to_margin(infer(self.module_, inputs, resolve_device(self.device)))
 
     def _new_module(self) -> nn.Module:

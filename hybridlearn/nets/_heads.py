@@ -49,9 +49,10 @@ class NetRegressorHead(RegressorHead):
 
     def _scale_target(self, target: np.ndarray, weight: np.ndarray) -> None:
         self.target_mean_ = float(np.average(target, weights=weight))
-        variance = np.average((target - self.target_mean_) ** 2, weights=weight)
-        # a constant target has nothing to learn: any scale will do
-        self.target_scale_ = float(np.sqrt(variance)) or 1.0
+        deviation = target - self.target_mean_
+        # in units of the largest, so that no square leaves the floats; a constant target takes any scale
+        largest = float(np.abs(deviation).max()) or 1.0
+        self.target_scale_ = float(np.sqrt(np.average((deviation / largest) ** 2, weights=weight))) * largest or 1.0
 
     def _target_tensor(self, target: np.ndarray) -> Tensor:
         return torch.tensor((target - self.target_mean_) / self.target_scale_, dtype=torch.float32)

@@ -26,7 +26,8 @@ class TableEncoder(TransformerMixin, BaseEstimator):
     they occur in ``fit``. Categories become integer codes: 0 for a level that is unseen or beyond `max_levels`, 1
     for missing, 2 and up for the levels in sorted order; or one column a level. The target is never looked at.
 
-    A column that is constant or all missing in ``fit`` is encoded as 0, whatever it holds later. Infinite values
+    A column of numbers that is constant in ``fit`` is encoded as 0, whatever numbers it holds later; one that is
+    all missing, whatever it holds. Infinite values
     count as +-1e38. An object column that mixes types is read as text. Unseen levels give one
     :class:`UnseenCategoryWarning`.
 

@@ -86,7 +86,7 @@ class Schema:
     def from_data(cls, X: pd.DataFrame | np.ndarray) -> Self:
         """Describe a DataFrame or a two-dimensional array of shape (n_rows, n_columns)."""
         frame = X if isinstance(X, pd.DataFrame) else pd.DataFrame(X)
-        return cls(tuple(Column.from_series(frame[name]) for name in frame.columns), len(frame))
+        return cls(tuple(Column.from_series(frame.iloc[:, i]) for i in range(frame.shape[1])), len(frame))
 
     @property
     def frame(self) -> pd.DataFrame:
@@ -198,6 +198,8 @@ def _nothing(column: Column, n_rows: int) -> np.ndarray:
 
 def _convert(read, column: Column, series: pd.Series):  # type: ignore[no-untyped-def]
     try:
+        if {column.kind, column_kind(series)} == {NUMERIC, DATETIME}:
+            raise TypeError("a moment is no number")
         return read(series)
     except (TypeError, ValueError) as error:
         raise ValueError(

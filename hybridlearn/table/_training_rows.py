@@ -54,7 +54,10 @@ class TrainingRows:
         """Rows that train and rows that stop the training; see :func:`hybridlearn._splits.inner_split`."""
         codes = self.target if stratify else None
         sides = inner_split(codes, self.groups, n_rows=len(self), fraction=fraction, seed=seed)
-        return self.take(sides[0]), self.take(sides[1])
+        train, valid = (self.take(side) for side in sides)
+        if not train.weight.any() or not valid.weight.any():
+            raise ValueError("early stopping needs weight on both sides of its split; set early_stopping=False")
+        return train, valid
 
 
 def read_training_rows(
