@@ -13,7 +13,7 @@ INSTALL := $(BIN)/python -m pip install -qq --no-compile --constraint constraint
 .PHONY: demo test check proof bench docs clean
 
 demo: .venv/.demo
-	$(BIN)/hybridlearn demo
+	OMP_WAIT_POLICY=passive $(BIN)/hybridlearn demo
 
 test: .venv/.dev
 	$(PYTEST) -n $(WORKERS) --dist worksteal -m "not proof"

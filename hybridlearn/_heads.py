@@ -90,10 +90,8 @@ class ClassifierHead(ClassifierMixin):
     def _class_weights(self, codes: np.ndarray) -> np.ndarray:
         """Weight of each row by ``class_weight``, shape (n_rows,)."""
         weights = compute_sample_weight(self.class_weight, self.classes_[codes])
-        if not weights.any():
-            raise ValueError(
-                f"class_weight={self.class_weight!r} leaves no row a weight; give one class a positive one"
-            )
+        if (weights < 0).any() or not weights.any():
+            raise ValueError(f"class_weight={self.class_weight!r} must hold no negative weight, and a positive one")
         return weights
 
     @property

@@ -63,6 +63,13 @@ def test_the_decision_is_the_weighted_sum_of_the_members_margins(
     np.testing.assert_array_equal(hybrid.predict(table.X), p.argmax(axis=1))
 
 
+def test_the_temperature_divides_intercept_and_sum(table, members) -> None:
+    hybrid = HybridClassifier(estimators=members, cv=2, random_state=0).fit(table.X, table.three)
+    hybrid.intercept_, hybrid.temperature_ = np.array([0.5, 0.25, -0.75]), 4.0
+    total = hybrid.intercept_ + sum(hybrid.weights_[k] * m for k, m in hybrid.member_margins(table.X).items())
+    np.testing.assert_allclose(hybrid.decision_function(table.X) * 4, total, rtol=0, atol=1e-9)
+
+
 def test_a_members_margin_is_the_mean_over_its_fold_models(table, members) -> None:
     hybrid = HybridClassifier(estimators=members, cv=3, random_state=0).fit(table.X, table.two)
     n_train = 160 - np.bincount(hybrid.oof_.fold)
