@@ -57,15 +57,18 @@ def fit_calibrated(
     `CalibratedClassifierCV` alone would lose the weights and groups of a pipeline; here it only fits the sigmoids.
     """
     inner = folds(training.target, training.groups, n_rows=len(training), n_splits=_N_FOLDS, seed=seed)
+    # the only row of a class must be known to each inner model, though it then decides on it too
+    alone = np.flatnonzero(np.bincount(training.target)[training.target] == 1)
     held_out = []
     for train, test in inner:
-        part = training.take(train)
+        part = training.take(np.union1d(train, alone))
         fitted = clone(decider).fit(part.X, part.target, **fit_params(decider, part, weighted=weighted))
         held_out.append(_decide(fitted, take_rows(training.X, test)))
     order = np.concatenate([test for _, test in inner])
     decisions, target = np.concatenate(held_out), training.target[order]
     frozen = FrozenEstimator(_Decisions().fit(decisions, target))
-    calibrator = CalibratedClassifierCV(frozen, method="sigmoid")
+    everything = np.arange(len(target))
+    calibrator = CalibratedClassifierCV(frozen, method="sigmoid", cv=[(everything, everything)])
     with warnings.catch_warnings():
         # the sigmoids alone are to have the weights: the decider has had them
         warnings.filterwarnings("ignore", message="Since FrozenEstimator does not appear to accept sample_weight")

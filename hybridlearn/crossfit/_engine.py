@@ -100,13 +100,14 @@ def cross_fit(
     head = (ClassifierHead if classification else RegressorHead)()
     rows = read_training_rows(head, X, y, sample_weight, groups, reader=_read_for_anybody)
     seed = draw_seed(random_state)
-    splits = make_splits(cv, rows, classification=classification, seed=seed)
+    classes = head.classes_ if classification else None
+    splits = make_splits(cv, rows, classes=classes, seed=seed)
     with tqdm(total=len(estimators) * len(splits), desc="cross_fit", unit="fit", disable=not verbose) as bar:
         return cross_fit_rows(
             estimators,
             rows,
             splits,
-            classes=head.classes_ if classification else None,
+            classes=classes,
             weighted=sample_weight is not None,
             on_error=on_error,
             n_jobs=n_jobs,
@@ -148,15 +149,19 @@ def check_members(estimators: Members, *, classification: bool | None = None, re
         check_task(name, estimator, classification=classification)
 
 
-def make_splits(cv: Any, rows: TrainingRows, *, classification: bool, seed: int) -> list[Split]:
+def make_splits(cv: Any, rows: TrainingRows, *, classes: np.ndarray | None, seed: int) -> list[Split]:
     """Folds of the rows: shuffled for an int, else those of the splitter.
+
+    An int above the rows of a class gives a warning that names the class; some training parts then lack it.
 
     Raises
     ------
     ValueError
-        When a row is in two test parts, a part is empty, or train and test share a row.
+        When a class has one row, a row is in two test parts, a part is empty, or train and test share a row.
     """
-    codes = rows.target if classification else None
+    if classes is not None:
+        _check_class_counts(rows.target, classes, int(cv) if isinstance(cv, Integral) else 0)
+    codes = None if classes is None else rows.target
     if isinstance(cv, Integral):
         return folds(codes, rows.groups, n_rows=len(rows), n_splits=int(cv), seed=seed)
     if isinstance(cv, PredefinedSplit):
@@ -172,6 +177,23 @@ def make_splits(cv: Any, rows: TrainingRows, *, classification: bool, seed: int)
     if np.bincount(np.concatenate([test for _, test in splits])).max() > 1:
         raise ValueError("cv puts a row into two test parts; give a splitter that tests each row at most once")
     return splits
+
+
+def _check_class_counts(target: np.ndarray, classes: np.ndarray, n_splits: int) -> None:
+    counts, labels = np.bincount(target), classes.tolist()
+    if counts.min() < 2:
+        raise ValueError(
+            f"class {labels[counts.argmin()]!r} has one row (n_samples = 1), which cannot be learned and "
+            "predicted; drop it or merge it with another class"
+        )
+    rare = [label for label, count in zip(labels, counts, strict=True) if count < n_splits]
+    if rare:
+        warnings.warn(
+            f"classes {rare} have fewer rows than cv={n_splits}: some training parts lack them; lower cv or merge "
+            "classes",
+            UserWarning,
+            stacklevel=5,
+        )
 
 
 def _kept(rows: TrainingRows, positions: Any) -> np.ndarray:
@@ -287,7 +309,7 @@ def _record(
     ledger: Ledger, name: str, k: int, part: FittedFold, train: np.ndarray, test: np.ndarray, frozen: list[str]
 ) -> None:
     ledger.record("fit", name, k, fitted_on=train, predicted=test)
-    if part.stopping_rows is not None:
+    if part.stopping_rows is not None and len(part.stopping_rows):
         ledger.record("early stopping", name, k, fitted_on=part.stopping_rows, predicted=test)
     for path in frozen:
         ledger.record(f"{name}__{path}" if path else name, name, k, fitted_on=None, predicted=test)

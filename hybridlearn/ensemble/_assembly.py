@@ -116,9 +116,10 @@ def leaderboard(assembly: Assembly, scoring: Any, *, threshold: float) -> pd.Dat
 
 
 def check_can_score(target: np.ndarray, classes: np.ndarray | None, scoring: Any) -> None:
-    """Score margins of zero, so that a score that does not suit the target is known before hours of fitting."""
+    """Score constant margins, so that a score that does not suit the target is known before hours of fitting."""
     n_outputs = 1 if classes is None or len(classes) == 2 else len(classes)
-    told = _told(np.zeros((len(target), n_outputs)), classes, threshold=0.5)
+    constant = target.mean() if classes is None else 0.0
+    told = _told(np.full((len(target), n_outputs), constant), classes, threshold=0.5)
     labels = target if classes is None else classes[target]
     with warnings.catch_warnings():
         # metrics warn of labels that are never predicted

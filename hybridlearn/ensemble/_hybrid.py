@@ -156,10 +156,10 @@ class BaseHybrid(CallbackSupportMixin, BaseComposition):
         if isinstance(rows.X, pd.DataFrame):
             # rows of weight 0 are as if they had never been
             self.schema_ = Schema.from_data(rows.X)
-        self._check_target(rows)
+        self._check_target()
         _check_sparse(rows.X, self._members())
         seed = draw_seed(self.random_state)
-        splits = make_splits(self.cv, rows, classification=self._is_classifier, seed=seed)
+        splits = make_splits(self.cv, rows, classes=getattr(self, "classes_", None), seed=seed)
         if len(splits) < 2:
             raise ValueError("cv gave one fold; the blend needs two, to be judged by weights of the other")
         check_can_score(rows.target, getattr(self, "classes_", None), self.scoring)
@@ -381,24 +381,9 @@ class HybridClassifier(ThresholdHead, BaseHybrid):
         "threshold": [real(0, 1, closed="both")],
     }
 
-    def _check_target(self, rows: TrainingRows) -> None:
-        counts = np.bincount(rows.target)
-        labels = self.classes_.tolist()
-        if counts.min() < 2:
-            raise ValueError(
-                f"class {labels[counts.argmin()]!r} has one row (n_samples = 1), which cannot be learned and "
-                "predicted; drop it or merge it with another class"
-            )
-        rare = [label for label, count in zip(labels, counts, strict=True) if count < _n_splits(self.cv)]
-        if rare:
-            warnings.warn(
-                f"classes {rare} have fewer rows than cv={self.cv}: some training parts lack them; lower cv or merge "
-                "classes",
-                UserWarning,
-                stacklevel=4,
-            )
-        if self.threshold != 0.5 and len(labels) > 2:
-            raise ValueError(f"threshold={self.threshold} is for two classes, y has {len(labels)}")
+    def _check_target(self) -> None:
+        if self.threshold != 0.5 and len(self.classes_) > 2:
+            raise ValueError(f"threshold={self.threshold} is for two classes, y has {len(self.classes_)}")
 
 
 @shares_doc(parameters=_PARAMETERS, attributes=_ATTRIBUTES)
@@ -435,10 +420,5 @@ class HybridRegressor(RegressorHead, BaseHybrid):
     (442,)
     """
 
-    def _check_target(self, rows: TrainingRows) -> None:
+    def _check_target(self) -> None:
         """Any numbers can be learned."""
-
-
-def _n_splits(cv: Any) -> int:
-    """Folds asked for; a splitter has its own say on rare classes."""
-    return cv if isinstance(cv, int) else 0

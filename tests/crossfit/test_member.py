@@ -210,9 +210,9 @@ def test_one_of_two_classes_gets_the_floor(table, present: int) -> None:
 def test_a_class_of_fewer_rows_than_folds_is_in_some_training_parts_only(table) -> None:
     y = table.two.copy()
     y[:3] = 2
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
+    with pytest.warns(UserWarning, match=r"classes \[2\] have fewer rows than cv=5") as said:
         oof = cross_fit([("bayes", LogisticRegression())], table.X, y, cv=5, random_state=0)
+    assert len(said) == 1
     assert sorted(oof.fold[:3].tolist()) == sorted(set(oof.fold[:3]))
     assert oof.coverage == 1.0
     assert np.isfinite(oof.margins["bayes"]).all()
@@ -246,6 +246,20 @@ def test_a_decision_of_three_classes_gives_centred_margins(table) -> None:
     oof = cross_fit([("m", LinearSVC(random_state=0))], table.X, table.three, cv=2, random_state=0)
     np.testing.assert_allclose(oof.margins["m"].sum(axis=1), 0, atol=1e-9)
     assert np.mean(oof.margins["m"].argmax(axis=1) == table.three) > 0.5
+
+
+@pytest.mark.parametrize("n_rare", [2, 3, 6])
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_a_decision_is_calibrated_though_a_class_is_rare(table, n_classes: int, n_rare: int) -> None:
+    """Fewer rows than inner folds, or than the five of `CalibratedClassifierCV`, are no reason to fail."""
+    y = table.two.copy() if n_classes == 3 else np.zeros(150, dtype=int)
+    y[:n_rare] = n_classes - 1
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        oof = cross_fit([("m", LinearSVC(random_state=0))], table.X, y, cv=5, random_state=0)
+    assert ["have fewer rows than cv=5" in str(warning.message) for warning in said] == [True] * (n_rare < 5)
+    assert np.isfinite(oof.margins["m"]).all()
+    assert oof.coverage == 1.0
 
 
 class Memoriser(ClassifierMixin, BaseEstimator):

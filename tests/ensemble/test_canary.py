@@ -55,7 +55,6 @@ CHANCE = np.sqrt((N_ROWS + 1) / 3) / N_ROWS
 
 
 @pytest.mark.parametrize("n_seeds", [pytest.param(20, marks=pytest.mark.proof), 6])
-@pytest.mark.filterwarnings("ignore:`TargetEncoder.shuffle`:FutureWarning")
 def test_canary_with_target_encoding_and_smote_inside(n_seeds: int) -> None:
     X, y = table()
     found = leak_canary(members(), X, y, n_repeats=n_seeds, random_state=0)

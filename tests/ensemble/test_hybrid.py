@@ -129,6 +129,14 @@ def test_the_leaderboard_shows_the_scoring_on_out_of_fold_margins(table, members
     )
 
 
+@pytest.mark.parametrize("scoring", ["neg_mean_poisson_deviance", "neg_mean_gamma_deviance", "r2"])
+def test_scores_of_positive_numbers_suit_a_positive_target(table, scoring: str) -> None:
+    members = [("trees", BoostedTreesRegressor(n_estimators=5, loss="poisson"))]
+    hybrid = HybridRegressor(estimators=members, cv=2, scoring=scoring, random_state=0)
+    hybrid.fit(table.X, np.exp(table.number))
+    assert np.isfinite(hybrid.leaderboard_["score"]).all()
+
+
 class Forbidden(ClassifierMixin, BaseEstimator):
     def fit(self, X: Any, y: Any) -> Any:
         raise AssertionError("fitted, though the parameters cannot work")
