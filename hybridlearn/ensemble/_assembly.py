@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any, Self
 
 import numpy as np
@@ -102,31 +103,46 @@ def leaderboard(assembly: Assembly, scoring: Any, *, threshold: float) -> pd.Dat
     """
     oof = assembly.oof
     rows = np.flatnonzero(oof.covered)
-    target = oof.target if oof.classes is None else oof.classes[oof.target]
     weights = dict(zip(oof.members, assembly.blend.weights, strict=True))
     records = []
     for name in [BLEND, *oof.members]:
-        told = _told(oof.margins[name], oof.classes, threshold)
-        scorer = _scorer(told, scoring, oof.classes)
-        score = scorer(told, rows[:, None], target[rows], **_weights_for(oof.weight[rows]))
+        margin, target, weight = oof.margins[name][rows], oof.target[rows], oof.weight[rows]
+        score = _score(margin, target, weight, oof.classes, scoring, threshold)
         seconds = oof.fit_seconds.get(name, sum(oof.fit_seconds.values()))
-        records.append((name, weights.get(name, np.nan), float(score), seconds))
+        records.append((name, weights.get(name, np.nan), score, seconds))
     board = pd.DataFrame(records, columns=["member", "weight", "score", "fit_seconds"])
     return board.sort_values("score", ascending=False, ignore_index=True, kind="stable")
 
 
-def check_can_score(target: np.ndarray, classes: np.ndarray | None, scoring: Any) -> None:
+def check_can_score(target: np.ndarray, weight: np.ndarray, classes: np.ndarray | None, scoring: Any) -> None:
     """Score constant margins, so that a score that does not suit the target is known before hours of fitting."""
     n_outputs = 1 if classes is None or len(classes) == 2 else len(classes)
     constant = target.mean() if classes is None else 0.0
-    told = _told(np.full((len(target), n_outputs), constant), classes, threshold=0.5)
-    labels = target if classes is None else classes[target]
+    margin = np.full((len(target), n_outputs), constant)
     with warnings.catch_warnings():
         # metrics warn of labels that are never predicted
         warnings.simplefilter("ignore")
-        score = _scorer(told, scoring, classes)(told, np.arange(len(target))[:, None], labels)
+        score = _score(margin, target, weight, classes, scoring, threshold=0.5)
     if not np.isfinite(score):
         raise ValueError(f"scoring={scoring!r} gives {score} for this target; choose another")
+
+
+def _score(
+    margin: np.ndarray,
+    target: np.ndarray,
+    weight: np.ndarray,
+    classes: np.ndarray | None,
+    scoring: Any,
+    threshold: float,
+) -> float:
+    """What scikit-learn's scorer says of an estimator with these margins."""
+    if classes is not None and isinstance(scoring, str) and classes.dtype.kind not in "biuf":
+        # "f1" and its like look for a label 1, and mean the second class
+        classes = np.arange(len(classes))
+    told = _told(margin, classes, threshold)
+    scorer = _scorer(told, scoring, classes)
+    labels = target if classes is None else classes[target]
+    return float(scorer(told, np.arange(len(target))[:, None], labels, **_weights_for(scorer, weight)))
 
 
 def _scorer(told: _Told, scoring: Any, classes: np.ndarray | None) -> Any:
@@ -167,6 +183,7 @@ def _told(margin: np.ndarray, classes: np.ndarray | None, threshold: float) -> _
     return told
 
 
-def _weights_for(weight: np.ndarray) -> dict[str, np.ndarray]:
-    """Rows of equal weight need no weights, which a scorer of the user's may not take."""
-    return {} if (weight == weight[0]).all() else {"sample_weight": weight}
+def _weights_for(scorer: Any, weight: np.ndarray) -> dict[str, np.ndarray]:
+    """Weights, where there is something to weigh and the scorer takes them: a callable of the user's may not."""
+    takes = "sample_weight" in signature(scorer).parameters
+    return {"sample_weight": weight} if takes and (weight != weight[0]).any() else {}

@@ -162,7 +162,7 @@ class BaseHybrid(CallbackSupportMixin, BaseComposition):
         splits = make_splits(self.cv, rows, classes=getattr(self, "classes_", None), seed=seed)
         if len(splits) < 2:
             raise ValueError("cv gave one fold; the blend needs two, to be judged by weights of the other")
-        check_can_score(rows.target, getattr(self, "classes_", None), self.scoring)
+        check_can_score(rows.target, rows.weight, getattr(self, "classes_", None), self.scoring)
         members = [(name, _on_device(clone(member), self.device)) for name, member in self._members()]
         with FitProgress(self, len(members) * len(splits), unit="fit", verbose=self.verbose) as progress:
             oof = cross_fit_rows(
@@ -344,7 +344,8 @@ class HybridClassifier(ThresholdHead, BaseHybrid):
     ----------
     <parameters>
     scoring : str or callable, default="neg_log_loss"
-        What the leaderboard shows, greater is better.
+        What the leaderboard shows, greater is better. A callable gets row positions as `X`, and the weights if it
+        takes ``sample_weight``.
     threshold : float, default=0.5
         Of two classes, the second is predicted where its probability is above; changes ``predict`` only.
 
@@ -398,7 +399,8 @@ class HybridRegressor(RegressorHead, BaseHybrid):
     ----------
     <parameters>
     scoring : str or callable, default="neg_root_mean_squared_error"
-        What the leaderboard shows, greater is better.
+        What the leaderboard shows, greater is better. A callable gets row positions as `X`, and the weights if it
+        takes ``sample_weight``.
 
     Attributes
     ----------

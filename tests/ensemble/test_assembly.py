@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -249,3 +250,20 @@ def test_a_class_that_no_fold_tests_does_not_stop_the_board() -> None:
     rows = oof.fold >= 0
     expected = mean_loss(oof.margins["a"][rows], oof.target[rows], oof.weight[rows], classification=True)
     assert board["a"] == pytest.approx(-expected)
+
+
+def test_scorers_by_name_know_the_second_of_two_text_labels() -> None:
+    oof = make_oof(2)
+    as_text = replace(oof, classes=np.array(["no", "yes"], dtype=object))
+    as_codes = replace(oof, classes=np.array([0, 1]))
+    boards = [leaderboard(assemble(table, "mean", seed=0), "f1", threshold=0.5) for table in (as_text, as_codes)]
+    pd.testing.assert_frame_equal(*boards)
+
+
+def test_a_callable_that_takes_no_weights_scores_without() -> None:
+    oof = make_oof(2)
+    uneven = replace(oof, weight=np.linspace(0.5, 2, len(oof.target)))
+    board = leaderboard(assemble(uneven, "mean", seed=0), lambda est, X, y: est.score(X, y), threshold=0.5)
+    for _, row in board.iterrows():
+        margin = assemble(uneven, "mean", seed=0).oof.margins[row["member"]][:, 0]
+        assert row["score"] == np.mean((margin > 0) == uneven.target)
