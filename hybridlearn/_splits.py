@@ -117,7 +117,7 @@ def folds(codes: np.ndarray | None, groups: np.ndarray | None, *, n_rows: int, n
         n_groups = len(np.unique(groups))
         if n_groups < max(n_splits, 2):
             raise ValueError(
-                f"groups cannot be split: {n_groups} groups for cv={n_splits} folds; lower cv, or give finer groups"
+                f"groups cannot be split: {n_groups} distinct for cv={n_splits} folds; lower cv, or give finer groups"
             )
     if n_splits < 2:
         raise ValueError(f"cv={n_splits} must be at least 2 folds")

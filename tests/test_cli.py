@@ -201,3 +201,10 @@ def test_the_command_is_installed_and_light() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_package_is_a_command_too() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "hybridlearn", "--version"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split()[-1] == version("hybridlearn")

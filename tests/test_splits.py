@@ -201,8 +201,11 @@ def test_rare_classes_pass_in_silence_and_lower_the_folds_only_when_all_are_rare
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"codes": None, "groups": np.arange(6) // 2, "n_rows": 6}, "groups cannot be split: 3 groups for cv=5 folds"),
-        ({"codes": np.arange(6) % 2, "groups": np.zeros(6, int), "n_rows": 6}, "1 groups for cv=5 folds; lower cv"),
+        (
+            {"codes": None, "groups": np.arange(6) // 2, "n_rows": 6},
+            "groups cannot be split: 3 distinct for cv=5 folds",
+        ),
+        ({"codes": np.arange(6) % 2, "groups": np.zeros(6, int), "n_rows": 6}, "1 distinct for cv=5 folds; lower cv"),
         ({"codes": None, "groups": None, "n_rows": 4}, "cv=5 folds need as many rows, got n_samples = 4; lower cv"),
     ],
     ids=["few groups", "one group", "few rows"],

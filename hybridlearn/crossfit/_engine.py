@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Collection, Sequence
+from copy import copy
 from numbers import Integral
 from typing import Any
 
@@ -167,7 +168,7 @@ def make_splits(cv: Any, rows: TrainingRows, *, classes: np.ndarray | None, seed
     if isinstance(cv, PredefinedSplit):
         cv = list(cv.split())
     if hasattr(cv, "split"):
-        splits = list(cv.split(np.empty(len(rows)), rows.target, rows.groups))
+        splits = list(_seeded(cv, seed).split(rows.X, rows.target, rows.groups))
     else:
         splits = [(_kept(rows, train), _kept(rows, test)) for train, test in cv]
     if not splits or any(len(train) == 0 or len(test) == 0 for train, test in splits):
@@ -177,6 +178,14 @@ def make_splits(cv: Any, rows: TrainingRows, *, classes: np.ndarray | None, seed
     if np.bincount(np.concatenate([test for _, test in splits])).max() > 1:
         raise ValueError("cv puts a row into two test parts; give a splitter that tests each row at most once")
     return splits
+
+
+def _seeded(splitter: Any, seed: int) -> Any:
+    """A shuffling splitter that brings no seed gets one, as members do; the user's own is left as it is."""
+    if getattr(splitter, "random_state", 0) is None and getattr(splitter, "shuffle", True):
+        splitter = copy(splitter)
+        splitter.random_state = seed
+    return splitter
 
 
 def _check_class_counts(target: np.ndarray, classes: np.ndarray, n_splits: int) -> None:

@@ -122,7 +122,8 @@ class Ledger:
             if entry.fitted_on is None:
                 raise LeakError(
                     f"{who} came fitted and may have seen the target of every row; fit it inside the folds (no "
-                    f"FrozenEstimator), or vouch for it: assert_leak_free(trust=[{entry.step!r}])"
+                    f"FrozenEstimator, no method of a fitted estimator), or vouch for it: "
+                    f"assert_leak_free(trust=[{entry.step!r}])"
                 )
             rows = ", ".join(map(str, entry.shared[:5])) + (", ..." if len(entry.shared) > 5 else "")
             raise LeakError(f"{who} was fitted on {len(entry.shared)} of the rows it predicted: {rows}")

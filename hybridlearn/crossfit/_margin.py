@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from scipy.special import log_softmax
+from sklearn import get_config
 from sklearn.base import is_classifier
 
 from hybridlearn._heads import centred
@@ -67,12 +68,16 @@ def _native_margin(estimator: Any, X: Any) -> np.ndarray | None:
     last = estimator.steps[-1][1] if hasattr(estimator, "steps") else estimator
     if isinstance(last, HasMargin):
         raw = estimator.decision_function(X)
-    elif "output_margin" in signature(estimator.predict).parameters:
+    elif _takes_output_margin(last) and not (last is not estimator and get_config()["enable_metadata_routing"]):
         raw = estimator.predict(X, output_margin=True)
     else:
         return None
     raw = np.asarray(raw, dtype=np.float64)
     return raw.reshape(len(raw), -1)
+
+
+def _takes_output_margin(estimator: Any) -> bool:
+    return hasattr(estimator, "predict") and "output_margin" in signature(estimator.predict).parameters
 
 
 def _margin_of_probabilities(probabilities: np.ndarray, floor: float) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -72,7 +73,7 @@ def fit_fold(
             warnings.simplefilter("ignore", UnseenCategoryWarning)
             margin = model.margin(take_rows(rows.X, test)) if len(test) else np.empty((0, 1))
     except Exception as error:
-        hint = "; members see class codes 0, 1, ... in the order of classes_" if n_classes else ""
+        hint = "; members see class codes 0, 1, ... in the order of classes_" if "class_weight" in str(error) else ""
         raise MemberError(f"member {name!r} failed: {type(error).__name__}: {error}{hint}") from error
     stopping = getattr(model.estimator, "stopping_rows_", None)
     return FittedFold(model, margin, seconds, None if stopping is None else train[stopping])
@@ -126,11 +127,18 @@ def _fit_name(estimator: Any, parameter: str) -> str | None:
 def frozen_parts(estimator: Any) -> list[str]:
     """Paths of the parts that come fitted and that cloning keeps so; ``""`` for the estimator itself."""
     parts = {"": estimator} | estimator.get_params(deep=True)
-    return [path for path, part in parts.items() if hasattr(part, "fit") and _is_frozen(part)]
+    return [path for path, part in parts.items() if _is_frozen(part) or _is_bound_to_estimator(part)]
 
 
 def _is_frozen(part: Any) -> bool:
-    return not isinstance(part, type) and clone(part, safe=False) is part
+    return hasattr(part, "fit") and not isinstance(part, type) and clone(part, safe=False) is part
+
+
+def _is_bound_to_estimator(part: Any) -> bool:
+    """A method of an estimator, as of a fitted encoder in a FunctionTransformer: cloning keeps what it has learned."""
+    while isinstance(part, partial):
+        part = part.func
+    return callable(part) and hasattr(getattr(part, "__self__", None), "fit")
 
 
 def check_is_estimator(name: str, estimator: Any) -> None:

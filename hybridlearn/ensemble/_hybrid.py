@@ -290,13 +290,15 @@ _PARAMETERS = """
         An int gives shuffled folds, by `groups` where given. Each row may be in at most one test part.
     final_estimator : {"greedy", "nonnegative", "mean"}, default="greedy"
         How the weights are learned from out-of-fold margins: selection with replacement, averaged over bags
-        (Caruana et al. [1]_); the non-negative weights of least loss; or equal weights.
+        (Caruana et al. [1]_); the non-negative weights of least loss; or equal
+        weights of the temperature-scaled margins.
     device : str, default="auto"
         Device of the members that leave it open.
     n_jobs : int or None, default=None
-        Processes over members and folds; results do not depend on it.
+        Processes over members and folds; results do not depend on it where each computes with as many threads
+        (``OMP_NUM_THREADS``).
     random_state : int, RandomState or None, default=None
-        Decides folds, members and bags; a seed that a member brings is kept.
+        Decides folds, members and bags; a seed that a member or splitter brings is kept.
     verbose : int, default=0
         From 1 on, a progress bar over the fits.
 """

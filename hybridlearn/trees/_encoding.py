@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from sklearn import config_context
 from sklearn.preprocessing import TargetEncoder
 
 from hybridlearn._splits import folds
@@ -17,7 +18,8 @@ class TreeEncoder:
 
     A missing level of a one-hot column is missing in each of its columns; of a target-coded one it is a level of
     its own. Codes of training rows come from the other folds' targets (Micci-Barreca's smoothed means, by
-    scikit-learn's `TargetEncoder`); those of new rows from all.
+    scikit-learn's `TargetEncoder`); those of new rows from all. Weights do not enter the codes:
+    scikit-learn's encoder takes none.
 
     Parameters
     ----------
@@ -57,7 +59,9 @@ class TreeEncoder:
                 seed=seed,
             )
             self._target_encoder = TargetEncoder(target_type=_target_type(rows, classification), cv=splits)
-            coded = self._target_encoder.fit_transform(coded, rows.target)
+            with config_context(enable_metadata_routing=False):
+                # with routing on, it asks for groups even where it is given the folds themselves
+                coded = self._target_encoder.fit_transform(coded, rows.target)
         return self._assemble(rows.X, codes, coded)
 
     def _learn_levels(self, X: pd.DataFrame) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import imblearn.pipeline
@@ -206,7 +207,7 @@ def test_groups_never_cross(table, cv: Any) -> None:
 
 
 def test_too_few_groups_are_named(table) -> None:
-    with pytest.raises(ValueError, match="groups cannot be split: 3 groups for cv=5 folds; lower cv"):
+    with pytest.raises(ValueError, match="groups cannot be split: 3 distinct for cv=5 folds; lower cv"):
         cross_fit([("bayes", GaussianNB())], table.X, table.two, cv=5, groups=np.arange(150) % 3)
 
 
@@ -345,3 +346,29 @@ def test_processes_change_nothing(table, members: dict[str, Any]) -> None:
     for name in one.members:
         np.testing.assert_array_equal(one.margins[name], two.margins[name])
     pd.testing.assert_frame_equal(one.ledger.frame, two.ledger.frame)
+
+
+@pytest.mark.parametrize("splitter", [KFold(3, shuffle=True), StratifiedKFold(3, shuffle=True)], ids=str)
+def test_a_splitter_without_a_seed_gets_one(table, splitter: Any) -> None:
+    before = np.random.get_state()[1].copy()
+    tables = [
+        cross_fit([("bayes", GaussianNB())], table.X, table.two, cv=splitter, random_state=seed) for seed in (0, 0, 1)
+    ]
+    np.testing.assert_array_equal(tables[0].fold, tables[1].fold)
+    assert (tables[0].fold != tables[2].fold).any()
+    assert splitter.random_state is None
+    np.testing.assert_array_equal(np.random.get_state()[1], before)
+
+
+class ByFirstColumn:
+    """Splits where the values of X say so."""
+
+    def split(self, X: Any, y: Any = None, groups: Any = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        high = np.asarray(X)[:, 0] > 0
+        yield np.flatnonzero(high), np.flatnonzero(~high)
+        yield np.flatnonzero(~high), np.flatnonzero(high)
+
+
+def test_a_splitter_sees_the_table(table) -> None:
+    oof = cross_fit([("bayes", GaussianNB())], table.X, table.two, cv=ByFirstColumn())
+    np.testing.assert_array_equal(oof.fold, (np.asarray(table.X)[:, 0] > 0).astype(int))

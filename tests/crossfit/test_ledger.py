@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold, KFold, StratifiedKFold, TimeSeriesSplit
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import TargetEncoder
+from sklearn.preprocessing import FunctionTransformer, TargetEncoder
 
 from hybridlearn.crossfit import LeakError, Ledger, OutOfFold, cross_fit
 from hybridlearn.ensemble import HybridClassifier
@@ -174,6 +175,16 @@ def in_a_vote() -> Any:
     return make_pipeline("passthrough", vote)
 
 
+def in_a_function() -> Any:
+    encoder = frozen_encoder().estimator
+    return make_pipeline(FunctionTransformer(encoder.transform), LogisticRegression())
+
+
+def in_a_partial_function() -> Any:
+    encoder = frozen_encoder().estimator
+    return make_pipeline(FunctionTransformer(partial(partial(encoder.transform))), LogisticRegression())
+
+
 def itself() -> Any:
     return FrozenEstimator(LogisticRegression().fit(TABLE[["n"]], CLASSES))
 
@@ -182,6 +193,8 @@ FROZEN = [
     (in_a_pipeline, ["city"], "m__frozenestimator"),
     (in_a_column_transformer, ["city", "n"], "m__columntransformer__codes"),
     (in_a_vote, ["n"], "m__votingclassifier__frozen"),
+    (in_a_function, ["city"], "m__functiontransformer__func"),
+    (in_a_partial_function, ["city"], "m__functiontransformer__func"),
     (itself, ["n"], "m"),
 ]
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import logit
+from sklearn import config_context
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from sklearn.linear_model import LogisticRegression, Ridge, SGDClassifier
@@ -147,3 +148,29 @@ def test_without_probabilities_there_is_no_margin_but_a_way_out(table, model: An
     model.fit(table.X, table.two)
     with pytest.raises(TypeError, match=rf"{type(model).__name__} has no predict_proba.*CalibratedClassifierCV"):
         margin(model, table.X)
+
+
+class OnlyProbabilities(ClassifierMixin, BaseEstimator):
+    def fit(self, X: np.ndarray, y: np.ndarray) -> OnlyProbabilities:
+        self.classes_ = np.unique(y)
+        return self
+
+    def predict_proba(self, X: np.ndarray) -> np.ndarray:
+        return np.tile([0.25, 0.75], (len(X), 1))
+
+
+def test_probabilities_are_enough() -> None:
+    X = np.zeros((4, 1))
+    np.testing.assert_allclose(margin(OnlyProbabilities().fit(X, [0, 1, 0, 1]), X), np.log(3))
+
+
+def test_a_pipeline_that_ends_in_a_booster_is_read_natively() -> None:
+    X = np.linspace(-1, 1, 200)[:, None]
+    y = (X[:, 0] > 0).astype(int)
+    booster = XGBClassifier(n_estimators=60, learning_rate=1.0, reg_lambda=0.0)
+    pipeline = make_pipeline(StandardScaler(), booster).fit(X, y)
+    expected = booster.predict(pipeline[:-1].transform(X), output_margin=True)
+    assert np.abs(expected).max() > np.log(1 / 0.01)
+    np.testing.assert_allclose(margin(pipeline, X, floor=0.01)[:, 0], expected, rtol=1e-6)
+    with config_context(enable_metadata_routing=True):
+        assert np.abs(margin(pipeline, X, floor=0.01)).max() == pytest.approx(np.log(99))

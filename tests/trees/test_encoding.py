@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn import config_context
 from sklearn.preprocessing import TargetEncoder
 
 from hybridlearn._splits import folds
@@ -187,3 +188,13 @@ def test_encoded_columns_are_numeric_for_the_booster() -> None:
     learned = encoder()
     codes = learned.fit_transform(training_rows(table(), target_of("multiclass")), classification=True, seed=SEED)
     assert learned.feature_types(codes.shape[1]) == ["q"] * (1 + 3 + 2 * 3)
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+def test_metadata_routing_changes_no_code(grouped: bool) -> None:
+    X = table()
+    rows = training_rows(X, target_of("binary"), np.arange(len(X)) // 4 if grouped else None)
+    plain = TreeEncoder(max_onehot_levels=2, native=False).fit_transform(rows, classification=True, seed=0)
+    with config_context(enable_metadata_routing=True):
+        routed = TreeEncoder(max_onehot_levels=2, native=False).fit_transform(rows, classification=True, seed=0)
+    np.testing.assert_array_equal(routed, plain)
