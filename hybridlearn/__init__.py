@@ -9,7 +9,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hybridlearn.crossfit import cross_fit, leak_canary, margin
     from hybridlearn.ensemble import HybridClassifier, HybridRegressor
-    from hybridlearn.nets import TabularMLPClassifier, TabularMLPRegressor
+    from hybridlearn.nets import (
+        FTTransformerClassifier,
+        FTTransformerRegressor,
+        ModuleClassifier,
+        ModuleRegressor,
+        TabMClassifier,
+        TabMRegressor,
+        TabularMLPClassifier,
+        TabularMLPRegressor,
+        TabularResNetClassifier,
+        TabularResNetRegressor,
+    )
     from hybridlearn.table import TableEncoder
     from hybridlearn.trees import BoostedTreesClassifier, BoostedTreesRegressor
 
@@ -18,11 +29,19 @@ __version__ = "0.1.0"
 _ROOM_OF = {
     "BoostedTreesClassifier": "trees",
     "BoostedTreesRegressor": "trees",
+    "FTTransformerClassifier": "nets",
+    "FTTransformerRegressor": "nets",
     "HybridClassifier": "ensemble",
     "HybridRegressor": "ensemble",
+    "ModuleClassifier": "nets",
+    "ModuleRegressor": "nets",
+    "TabMClassifier": "nets",
+    "TabMRegressor": "nets",
     "TableEncoder": "table",
     "TabularMLPClassifier": "nets",
     "TabularMLPRegressor": "nets",
+    "TabularResNetClassifier": "nets",
+    "TabularResNetRegressor": "nets",
     "cross_fit": "crossfit",
     "leak_canary": "crossfit",
     "margin": "crossfit",
@@ -31,11 +50,19 @@ _ROOM_OF = {
 __all__ = [
     "BoostedTreesClassifier",
     "BoostedTreesRegressor",
+    "FTTransformerClassifier",
+    "FTTransformerRegressor",
     "HybridClassifier",
     "HybridRegressor",
+    "ModuleClassifier",
+    "ModuleRegressor",
+    "TabMClassifier",
+    "TabMRegressor",
     "TableEncoder",
     "TabularMLPClassifier",
     "TabularMLPRegressor",
+    "TabularResNetClassifier",
+    "TabularResNetRegressor",
     "cross_fit",
     "leak_canary",
     "margin",

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import tempfile
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+
 import torch
+from filelock import FileLock
 
 
 def resolve_device(device: str) -> torch.device:
@@ -55,3 +60,29 @@ def cuda_indices(device: torch.device) -> list[int]:
     if device.type != "cuda":
         return []
     return [torch.cuda.current_device() if device.index is None else device.index]
+
+
+def present_devices() -> list[str]:
+    """Kinds of devices of this machine, the CPU first."""
+    return [name for name in ("cpu", "cuda", "mps") if _is_present(torch.device(name))]
+
+
+def autocast(device: str | torch.device) -> AbstractContextManager:
+    """Matrix products in bfloat16 where that is fast and safe: on CUDA devices that know it.
+
+    Sums, norms, losses and the weights themselves stay in float32. Elsewhere nothing changes.
+    """
+    if torch.device(device).type == "cuda" and torch.cuda.is_bf16_supported():
+        return torch.autocast("cuda", torch.bfloat16)
+    return nullcontext()
+
+
+def alone_on(device: torch.device) -> AbstractContextManager:
+    """Hold a GPU while training on it: other processes of this machine that ask for the same one wait.
+
+    On the CPU, where processes share the cores, nobody waits.
+    """
+    if device.type == "cpu":
+        return nullcontext()
+    name = f"hybridlearn-{device.type}-{device.index or 0}.lock"
+    return FileLock(Path(tempfile.gettempdir()) / name)

@@ -13,22 +13,44 @@ def whole_fit(fit: Callable[..., Any]) -> Callable[..., Any]:
     """Decorate a ``fit``: parameters are validated first, and a fit that does not end leaves nothing behind.
 
     An error or an interrupt (Ctrl-C) removes every fitted attribute, those of an earlier fit included: predictions
-    of an estimator never come from another fit than the last.
+    of an estimator never come from another fit than the last. With ``warm_start=True`` it is as
+    :func:`continued_fit`.
     """
-    checked_fit = fit_context(prefer_skip_nested_validation=False)(fit)
+    guarded = continued_fit(fit)
 
     @wraps(fit)
     def fit_or_forget(self: Any, *args: Any, **kwargs: Any) -> Any:
-        _forget(self)
-        try:
-            return checked_fit(self, *args, **kwargs)
-        except BaseException:
-            _forget(self)
-            raise
+        if not getattr(self, "warm_start", False):
+            _restore(self, {})
+        return guarded(self, *args, **kwargs)
 
     return fit_or_forget
 
 
-def _forget(estimator: Any) -> None:
-    for name in [n for n in vars(estimator) if n.endswith("_") and not n.startswith("__")]:
+def continued_fit(fit: Callable[..., Any]) -> Callable[..., Any]:
+    """Decorate a ``partial_fit``: it sees what earlier calls have learned; when it does not end, that is what stays.
+
+    The method must replace fitted attributes, never change what they hold.
+    """
+    checked_fit = fit_context(prefer_skip_nested_validation=False)(fit)
+
+    @wraps(fit)
+    def fit_or_restore(self: Any, *args: Any, **kwargs: Any) -> Any:
+        before = _learned(self)
+        try:
+            return checked_fit(self, *args, **kwargs)
+        except BaseException:
+            _restore(self, before)
+            raise
+
+    return fit_or_restore
+
+
+def _learned(estimator: Any) -> dict[str, Any]:
+    return {name: value for name, value in vars(estimator).items() if name.endswith("_") and not name.startswith("__")}
+
+
+def _restore(estimator: Any, learned: dict[str, Any]) -> None:
+    for name in _learned(estimator):
         delattr(estimator, name)
+    vars(estimator).update(learned)

@@ -6,9 +6,6 @@ classifier or a regressor of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import wraps
-from inspect import Parameter, signature
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,7 +14,7 @@ from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.validation import check_is_fitted
 
-from hybridlearn._target import encode_classes, to_numbers
+from hybridlearn._target import encode_classes, find_classes, to_numbers
 
 
 def probabilities(margin: np.ndarray) -> np.ndarray:
@@ -49,43 +46,16 @@ def centred(log_probabilities: np.ndarray) -> np.ndarray:
     return log_probabilities - log_probabilities.mean(axis=1, keepdims=True)
 
 
-def also_takes(**defaults: Any) -> Callable[[type], type]:
-    """Class decorator: constructor parameters that only this one of a pair has.
-
-    The pair shares the ``__init__`` of its family; here it gets keyword-only parameters more, which stand in the
-    signature as if written there. So no pair writes its parameters twice.
-    """
-
-    def decorate(cls: type) -> type:
-        inherited = cls.__init__  # type: ignore[misc]
-        own = [Parameter(name, Parameter.KEYWORD_ONLY, default=value) for name, value in defaults.items()]
-        shared = signature(inherited)
-
-        @wraps(inherited)
-        def __init__(self: Any, **params: Any) -> None:  # noqa: N807
-            bound = __init__.__signature__.bind(self, **params)  # type: ignore[attr-defined]
-            bound.apply_defaults()
-            chosen = bound.kwargs
-            for name in defaults:
-                setattr(self, name, chosen.pop(name))
-            inherited(self, **chosen)
-
-        __init__.__signature__ = shared.replace(parameters=[*shared.parameters.values(), *own])  # type: ignore
-        cls.__init__ = __init__  # type: ignore[misc]
-        return cls
-
-    return decorate
-
-
 class ClassifierHead(ClassifierMixin):
     """Owns ``classes_`` and everything that is said of a class."""
 
     _is_classifier: ClassVar[bool] = True
 
     def _encode_target(self, y: np.ndarray) -> np.ndarray:
-        """Set ``classes_``; class codes of shape (n_rows,), int64."""
-        self.classes_, codes = encode_classes(self, y)
-        return codes
+        """Class codes of shape (n_rows,), int64; sets ``classes_``, unless a continued fit has kept them."""
+        if not hasattr(self, "classes_"):
+            self.classes_ = find_classes(self, y)
+        return encode_classes(self.classes_, y)
 
     def _class_weights(self, codes: np.ndarray) -> np.ndarray:
         """Weight of each row by ``class_weight``, shape (n_rows,)."""

@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 from pandas.api import types
 from sklearn.preprocessing import LabelEncoder
+from sklearn.utils import get_tags
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import assert_all_finite, check_consistent_length, column_or_1d
+from sklearn.utils.validation import assert_all_finite, check_array, check_consistent_length, column_or_1d
 
 from hybridlearn._compat import check_sample_weight
 
@@ -23,12 +24,12 @@ def plain_target(estimator: Any, X: Any, y: Any) -> np.ndarray:
         Named in the errors.
     X : array-like or DataFrame
         Must have as many rows; must not hold the target as a column.
-    y : array-like of shape (n_rows,)
-        Numbers, text, booleans, categories, nullable or not.
+    y : array-like of shape (n_rows,), or (n_rows, n_outputs) where the estimator's tags say so
+        Numbers, text, booleans, categories, nullable or not; several outputs are numbers.
 
     Returns
     -------
-    ndarray of shape (n_rows,)
+    ndarray of shape (n_rows,) or (n_rows, n_outputs)
         Of a plain numpy dtype, without missing or infinite values.
 
     Raises
@@ -39,6 +40,8 @@ def plain_target(estimator: Any, X: Any, y: Any) -> np.ndarray:
     if y is None:
         name = type(estimator).__name__
         raise ValueError(f"{name} requires y to be passed, but the target y is None")
+    if get_tags(estimator).target_tags.multi_output and np.ndim(y) == 2 and np.shape(y)[1] > 1:
+        return _several_outputs(X, y)
     column_name = getattr(y, "name", None)
     if types.is_extension_array_dtype(y):
         y = _without_extension_dtype(pd.Series(y))
@@ -55,6 +58,16 @@ def plain_target(estimator: Any, X: Any, y: Any) -> np.ndarray:
     return array
 
 
+def _several_outputs(X: Any, y: Any) -> np.ndarray:
+    if isinstance(y, pd.DataFrame):
+        for column in y.columns:
+            _check_no_missing(y[column])
+            _check_is_no_column(X, column, y[column].to_numpy())
+    outputs = check_array(y, dtype="numeric", input_name="y")
+    check_consistent_length(X, outputs)
+    return outputs
+
+
 def _with_gaps(values: Any) -> Any:
     """A list of texts as an array of objects: numpy alone would make text of a NaN among them."""
     holds_text = isinstance(values, list | tuple) and any(isinstance(value, str) for value in values)
@@ -67,8 +80,8 @@ def _check_no_missing(y: pd.Series) -> None:
         raise ValueError(f"Input y contains NaN: {n_missing} rows have no target; drop them")
 
 
-def encode_classes(estimator: Any, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Classes, sorted and of their own type, and each row's position in them (int64).
+def find_classes(estimator: Any, y: np.ndarray) -> np.ndarray:
+    """Labels that occur, sorted and of their own type.
 
     Raises
     ------
@@ -76,11 +89,19 @@ def encode_classes(estimator: Any, y: np.ndarray) -> tuple[np.ndarray, np.ndarra
         A continuous target, or one class only.
     """
     check_classification_targets(y)
-    encoder = LabelEncoder().fit(y)
-    if len(encoder.classes_) < 2:
-        (label,) = encoder.classes_.tolist()
+    classes = LabelEncoder().fit(y).classes_
+    if len(classes) < 2:
+        (label,) = classes.tolist()
         raise ValueError(f"y holds one class only ({label!r}); {type(estimator).__name__} needs at least 2 classes")
-    return encoder.classes_, encoder.transform(y).astype(np.int64)
+    return classes
+
+
+def encode_classes(classes: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Position of each label in the sorted `classes`, int64 of shape (n_rows,); a label not among them is an error."""
+    unknown = np.setdiff1d(y, classes).tolist()
+    if unknown:
+        raise ValueError(f"y holds labels {unknown[:5]} that are not among the classes {classes.tolist()[:10]}")
+    return np.searchsorted(classes, y).astype(np.int64)
 
 
 def to_numbers(y: np.ndarray) -> np.ndarray:

@@ -21,9 +21,9 @@ from hybridlearn._compat import (
     parallel_block,
     real,
 )
-from hybridlearn._docs import shares_doc
+from hybridlearn._docs import also_takes, shares_doc
 from hybridlearn._fitting import whole_fit
-from hybridlearn._heads import RegressorHead, also_takes
+from hybridlearn._heads import RegressorHead
 from hybridlearn._progress import FitProgress
 from hybridlearn._random import RandomState, draw_seed, seed_nested
 from hybridlearn.crossfit import FoldModel, OutOfFold, check_members, cross_fit_rows, fit_model, make_splits

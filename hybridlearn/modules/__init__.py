@@ -1,6 +1,44 @@
 """Pure torch modules: they know tensors and nothing of estimators."""
 
-from hybridlearn.modules._embeddings import CategoricalEmbedding, PeriodicEmbedding
-from hybridlearn.modules._mlp import TabularMLP
+from hybridlearn.modules._categorical import CategoricalEmbedding
+from hybridlearn.modules._ft_transformer import FTTransformer
+from hybridlearn.modules._losses import (
+    CrossEntropy,
+    FocalLoss,
+    HuberLoss,
+    LogitAdjustedLoss,
+    PinballLoss,
+    SquaredError,
+)
+from hybridlearn.modules._mlp import MLP, ResNet
+from hybridlearn.modules._numeric import (
+    LinearEmbedding,
+    MissingValueEmbedding,
+    PeriodicEmbedding,
+    PiecewiseLinearEmbedding,
+)
+from hybridlearn.modules._table import TableEmbedding, TableTokens, TabularNet
+from hybridlearn.modules._tabm import BatchEnsembleLinear, MemberLinear, TabM
 
-__all__ = ["CategoricalEmbedding", "PeriodicEmbedding", "TabularMLP"]
+__all__ = [
+    "MLP",
+    "BatchEnsembleLinear",
+    "CategoricalEmbedding",
+    "CrossEntropy",
+    "FTTransformer",
+    "FocalLoss",
+    "HuberLoss",
+    "LinearEmbedding",
+    "LogitAdjustedLoss",
+    "MemberLinear",
+    "MissingValueEmbedding",
+    "PeriodicEmbedding",
+    "PiecewiseLinearEmbedding",
+    "PinballLoss",
+    "ResNet",
+    "SquaredError",
+    "TabM",
+    "TableEmbedding",
+    "TableTokens",
+    "TabularNet",
+]

@@ -1,65 +1,91 @@
-"""The multilayer perceptron on embedded tables."""
+"""Multilayer perceptron and residual net: from a vector a row to a vector a row."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
 
-import torch
 from torch import Tensor, nn
 
-from hybridlearn.modules._embeddings import CategoricalEmbedding, PeriodicEmbedding
 
-
-class TabularMLP(nn.Module):
-    """A multilayer perceptron on periodic embeddings of numbers and learned embeddings of categories.
+class MLP(nn.Sequential):
+    """Hidden layers of a multilayer perceptron: linear map, SiLU, dropout.
 
     Parameters
     ----------
-    n_numeric : int
-    cardinalities : sequence of int
-        Codes of each categorical column.
-    n_outputs : int
+    d_in : int
     hidden_layer_sizes : sequence of int, default=(256, 256)
     dropout : float, default=0.1
-        After each hidden layer.
-    d_embedding, n_frequencies, frequency_scale
-        See :class:`PeriodicEmbedding`.
 
-    **Shape:** input ``x_num (n_rows, n_numeric)`` float and ``x_cat (n_rows, n_categorical)`` int64, output
-    ``(n_rows, n_outputs)``.
+    **Shape:** input ``(n_rows, d_in)``, output ``(n_rows, hidden_layer_sizes[-1])``.
 
     Examples
     --------
-    >>> net = TabularMLP(3, [4, 7], 1, hidden_layer_sizes=(16,))
-    >>> net(torch.zeros(5, 3), torch.zeros(5, 2, dtype=torch.int64)).shape
-    torch.Size([5, 1])
+    >>> import torch
+    >>> MLP(3, hidden_layer_sizes=(16, 8))(torch.zeros(5, 3)).shape
+    torch.Size([5, 8])
     """
 
-    def __init__(
-        self,
-        n_numeric: int,
-        cardinalities: Sequence[int],
-        n_outputs: int,
-        *,
-        hidden_layer_sizes: Sequence[int] = (256, 256),
-        dropout: float = 0.1,
-        d_embedding: int = 4,
-        n_frequencies: int = 16,
-        frequency_scale: float = 0.1,
-    ):
-        super().__init__()
-        self.numeric = PeriodicEmbedding(
-            n_numeric, d_embedding=d_embedding, n_frequencies=n_frequencies, frequency_scale=frequency_scale
-        )
-        self.categorical = CategoricalEmbedding(cardinalities)
-        sizes = [self.numeric.d_out + self.categorical.d_out, *hidden_layer_sizes]
+    def __init__(self, d_in: int, *, hidden_layer_sizes: Sequence[int] = (256, 256), dropout: float = 0.1):
         layers: list[nn.Module] = []
-        for d_in, d_out in pairwise(sizes):
-            layers += [nn.Linear(d_in, d_out), nn.SiLU(), nn.Dropout(dropout)]
-        self.hidden = nn.Sequential(*layers)
-        self.output = nn.Linear(sizes[-1], n_outputs)
+        for d_left, d_right in pairwise([d_in, *hidden_layer_sizes]):
+            layers += [nn.Linear(d_left, d_right), nn.SiLU(), nn.Dropout(dropout)]
+        super().__init__(*layers)
 
-    def forward(self, x_num: Tensor, x_cat: Tensor) -> Tensor:
-        embedded = torch.cat([self.numeric(x_num), self.categorical(x_cat)], dim=1)
-        return self.output(self.hidden(embedded))
+
+class ResidualBlock(nn.Module):
+    """``x + f(norm(x))`` with two linear maps in ``f``, the first to ``d_hidden`` units."""
+
+    def __init__(self, d_block: int, d_hidden: int, dropout: float):
+        super().__init__()
+        self.change = nn.Sequential(
+            nn.LayerNorm(d_block),
+            nn.Linear(d_block, d_hidden),
+            nn.ReLU(),
+            nn.Dropout(dropout),
+            nn.Linear(d_hidden, d_block),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.change(x)
+
+
+class ResNet(nn.Module):
+    """Residual net for tables.
+
+    That of [1]_ with layer norm for batch norm: so a row's output, in training too, does not hang on the rows beside
+    it, and a weight of two is a row twice.
+
+    Parameters
+    ----------
+    d_in : int
+    n_blocks : int, default=2
+    d_block : int, default=192
+        Width of the rows between blocks.
+    d_hidden : int, default=384
+        Width inside a block.
+    dropout : float, default=0.15
+        Inside a block.
+
+    **Shape:** input ``(n_rows, d_in)``, output ``(n_rows, d_block)``.
+
+    References
+    ----------
+    .. [1] Gorishniy, Rubachev, Khrulkov and Babenko, "Revisiting Deep Learning Models for Tabular Data", NeurIPS
+       2021.
+
+    Examples
+    --------
+    >>> import torch
+    >>> ResNet(3, n_blocks=1, d_block=16, d_hidden=32)(torch.zeros(5, 3)).shape
+    torch.Size([5, 16])
+    """
+
+    def __init__(self, d_in: int, *, n_blocks: int = 2, d_block: int = 192, d_hidden: int = 384, dropout: float = 0.15):
+        super().__init__()
+        self.first = nn.Linear(d_in, d_block)
+        self.blocks = nn.Sequential(*(ResidualBlock(d_block, d_hidden, dropout) for _ in range(n_blocks)))
+        self.last = nn.Sequential(nn.LayerNorm(d_block), nn.ReLU())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(self.blocks(self.first(x)))

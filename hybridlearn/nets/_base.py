@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import math
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -10,34 +12,83 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
-from hybridlearn._compat import CallbackSupportMixin, integer, real
+from hybridlearn._compat import CallbackSupportMixin, StrOptions, integer, real
 from hybridlearn._device import resolve_device
-from hybridlearn._fitting import whole_fit
+from hybridlearn._extras import require
+from hybridlearn._fitting import continued_fit, whole_fit
 from hybridlearn._progress import FitProgress
-from hybridlearn._random import draw_seed
-from hybridlearn.table import TableEncoder, TrainingRows, read_table, read_training_rows
+from hybridlearn._random import RandomState, draw_seed
+from hybridlearn.table import TrainingRows, read_training_rows
 from hybridlearn.training import TensorTable, TrainingSettings, infer, train
 
 
 class BaseNet(CallbackSupportMixin, BaseEstimator):
-    """Encoder, inner split, training and inference; a family adds its parameters and ``_build_module``."""
+    """Inner split, training and inference; a family says how it reads `X` and what module it builds."""
 
     _parameter_constraints: ClassVar[dict] = {
         "learning_rate": [real(0, closed="neither")],
         "weight_decay": [real(0, closed="left")],
-        "batch_size": [integer(1)],
+        "l1": [real(0, closed="left")],
+        "gradient_clipping": [real(0, math.inf, closed="right")],
+        "weight_averaging": [real(0, 1, closed="left")],
+        "batch_size": [integer(1), StrOptions({"auto"})],
         "max_epochs": [integer(1)],
         "early_stopping": ["boolean"],
         "validation_fraction": [real(0, 1, closed="neither")],
         "n_iter_no_change": [integer(1)],
-        "max_levels": [integer(1)],
+        "warm_start": ["boolean"],
         "device": [str],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
+    _inference_dtype: ClassVar[torch.dtype] = torch.float64
 
-    def _build_module(self, n_numeric: int, cardinalities: list[int], n_outputs: int) -> nn.Module:
-        """The family's module for a table of this shape."""
+    def __init__(
+        self,
+        *,
+        learning_rate: float = 2e-3,
+        weight_decay: float = 1e-2,
+        l1: float = 0.0,
+        gradient_clipping: float = math.inf,
+        weight_averaging: float = 0.998,
+        batch_size: int | str = "auto",
+        max_epochs: int = 200,
+        early_stopping: bool = True,
+        validation_fraction: float = 0.15,
+        n_iter_no_change: int = 16,
+        warm_start: bool = False,
+        device: str = "auto",
+        random_state: RandomState = None,
+        verbose: int = 0,
+    ):
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.l1 = l1
+        self.gradient_clipping = gradient_clipping
+        self.weight_averaging = weight_averaging
+        self.batch_size = batch_size
+        self.max_epochs = max_epochs
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.warm_start = warm_start
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def _read(self, estimator: Any, X: Any, *, reset: bool) -> Any:
+        """Validate `X` as the family takes it; `estimator` is the net itself."""
+        raise NotImplementedError
+
+    def _fit_encoder(self, X: Any) -> None:
+        """Learn from what was read how :meth:`_inputs` makes tensors of it."""
+
+    def _inputs(self, X: Any, rows: np.ndarray) -> dict[str, Tensor]:
+        """Some rows of what was read, as the arguments of the module's ``forward`` in their order, on the CPU."""
+        raise NotImplementedError
+
+    def _build_module(self, training: TensorTable) -> nn.Module:
+        """The family's module for these rows, untrained."""
         raise NotImplementedError
 
     @whole_fit
@@ -47,9 +98,8 @@ class BaseNet(CallbackSupportMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like or DataFrame of shape (n_rows, n_columns)
-            Numbers, booleans, datetimes and categories, missing values allowed.
-        y : array-like of shape (n_rows,)
-            Target.
+        y : array-like of shape (n_rows,) or (n_rows, n_outputs)
+            Target; of several outputs, numbers or zeros and ones.
         sample_weight : array-like of shape (n_rows,), optional
             Multiplies a row's loss; rows of weight 0 are left out. Default: 1 each.
         groups : array-like of shape (n_rows,), optional
@@ -67,27 +117,95 @@ class BaseNet(CallbackSupportMixin, BaseEstimator):
             When the loss becomes infinite or NaN; the message names the learning rate.
         """
         device = resolve_device(self.device)
-        rows = read_training_rows(self, X, y, sample_weight, groups)
-        rows = rows.reweighted(self._class_weights(rows.target))
+        rows = self._read_rows(X, y, sample_weight, groups)
         seed = draw_seed(self.random_state)
-        self.encoder_ = TableEncoder(max_levels=self.max_levels).fit(rows.X)
-        training, stopping = rows, None
+        train_side, stop_side = np.arange(len(rows)), np.empty(0, dtype=np.int64)
         if self.early_stopping:
-            training, stopping = rows.split(stratify=self._is_classifier, fraction=self.validation_fraction, seed=seed)
-        self.stopping_rows_ = np.empty(0, dtype=np.int64) if stopping is None else stopping.positions
-        self._scale_target(training.target, training.weight)
-        scale = training.weight.mean()
-        with FitProgress(self, self.max_epochs, unit="epoch", verbose=self.verbose) as progress:
-            self.module_, self.history_ = train(
-                self._new_module,
-                self._criterion,
-                self._tensors(training, scale),
-                None if stopping is None else self._tensors(stopping, scale),
-                self._settings(seed, device),
-                progress.step,
-            )
+            fraction = self.validation_fraction
+            train_side, stop_side = rows.sides(stratify=self._is_classifier, fraction=fraction, seed=seed)
+        self.stopping_rows_ = rows.positions[stop_side]
+        stopping = self._table(rows, stop_side) if len(stop_side) else None
+        self._train(self._table(rows, train_side), stopping, self._settings(seed, device, len(train_side)))
+        return self
+
+    @continued_fit
+    def partial_fit(self, X: Any, y: Any, classes: Any = None, *, sample_weight: Any = None) -> Self:
+        """Train one epoch more, without early stopping and weight averaging.
+
+        The first call fixes scales, levels and the target's units: give it rows that look like those to come.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_rows, n_columns)
+        y : array-like of shape (n_rows,) or (n_rows, n_outputs)
+        classes : array-like of shape (n_classes,), optional
+            For a classifier all labels that may come, in the first call. Default: those in `y`.
+        sample_weight : array-like of shape (n_rows,), optional
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            As in :meth:`fit`, and on a label that is not among the classes. What was learned before stays.
+        DivergedError
+            When the loss becomes infinite or NaN; the message names the learning rate.
+        """
+        device = resolve_device(self.device)
+        self._announce_classes(classes)
+        rows = self._read_rows(X, y, sample_weight, None)
+        self.stopping_rows_ = np.empty(0, dtype=np.int64)
+        seed = (draw_seed(self.random_state) + getattr(self, "n_iter_", 0)) % 2**31
+        one_epoch = self._settings(seed, device, len(rows), max_epochs=1, weight_averaging=0.0)
+        before = getattr(self, "history_", [])
+        table = self._table(rows, np.arange(len(rows)))
+        self.optimizer_state_ = self._train(table, None, one_epoch, getattr(self, "optimizer_state_", None))
+        self.history_ = [*before, {**self.history_[-1], "epoch": len(before) + 1}]
         self.n_iter_ = len(self.history_)
         return self
+
+    def _read_rows(self, X: Any, y: Any, sample_weight: Any, groups: Any) -> TrainingRows:
+        """The rows; learns encoder and units of the target, unless a continued fit has kept them."""
+        rows = read_training_rows(self, X, y, sample_weight, groups, reader=self._read)
+        rows = rows.reweighted(self._class_weights(rows.target))
+        if not hasattr(self, "module_"):
+            self._fit_encoder(rows.X)
+        self._scale_target(rows.target, rows.weight)
+        return rows
+
+    def _table(self, rows: TrainingRows, side: np.ndarray) -> TensorTable:
+        """Some of the rows as tensors, with weights of mean 1."""
+        weight = torch.tensor(rows.weight[side] / rows.weight[side].mean(), dtype=torch.float32)
+        return TensorTable(self._inputs(rows.X, side), self._target_tensor(rows.target[side]), weight)
+
+    def _train(
+        self,
+        training: TensorTable,
+        stopping: TensorTable | None,
+        settings: TrainingSettings,
+        optimizer_state: dict[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        def build() -> nn.Module:
+            # what an earlier fit has learned stays as it is until this one ends
+            return copy.deepcopy(self.module_) if hasattr(self, "module_") else self._build_module(training)
+
+        with FitProgress(self, settings.max_epochs, unit="epoch", verbose=self.verbose) as progress:
+            criterion = self._criterion(training)
+            trained = train(build, criterion, training, stopping, settings, progress.step, optimizer_state)
+        self.module_, self.history_, self.n_iter_ = trained.module, trained.history, len(trained.history)
+        return trained.optimizer_state
+
+    def _settings(self, seed: int, device: torch.device, n_rows: int, **changes: Any) -> TrainingSettings:
+        names = ("learning_rate", "weight_decay", "l1", "gradient_clipping", "weight_averaging")
+        names += ("max_epochs", "n_iter_no_change")
+        own = {name: getattr(self, name) for name in names} | changes
+        batch_size = self.batch_size
+        if batch_size == "auto":
+            # some twenty steps an epoch, where that many rows are there
+            batch_size = 2 ** min(8, max(5, round(math.log2(n_rows / 20))))
+        return TrainingSettings(**own, batch_size=batch_size, seed=seed, device=device)
 
     def margin(self, X: Any) -> np.ndarray:
         """Margin of each row, what hybrids add up.
@@ -99,44 +217,55 @@ class BaseNet(CallbackSupportMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n_rows, n_outputs), float64
-            Log-odds of ``classes_[1]``; centred log-probabilities; or the prediction in units of the target.
+            Log-odds of ``classes_[1]``, or of each of several labels; centred log-probabilities; or the prediction
+            in units of the target.
+        """
+        return self._to_margin(self._infer(X, "forward"))
+
+    def embed(self, X: Any) -> np.ndarray:
+        """What the output layer sees of each row: features that the net has learned.
+
+        Those of two fits have nothing in common, not even their order: do not average or compare them.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_rows, n_columns)
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_features), float64
         """
         check_is_fitted(self)
-        inputs = self._inputs(self.encoder_.transform(read_table(self, X, reset=False)))
-        return self._to_margin(infer(self.module_, inputs, resolve_device(self.device)))
+        if not hasattr(self.module_, "embed"):
+            raise TypeError(f"{type(self.module_).__name__} has no method embed; give it one with forward's arguments")
+        return self._infer(X, "embed")
 
-    def _new_module(self) -> nn.Module:
-        cardinalities = self.encoder_.cardinalities_.tolist()
-        n_numeric = int((~self.encoder_.categorical_features_).sum())
-        return self._build_module(n_numeric, cardinalities, self._n_outputs)
+    def _infer(self, X: Any, method: str) -> np.ndarray:
+        check_is_fitted(self)
+        table = self._read(self, X, reset=False)
+        inputs = self._inputs(table, np.arange(len(table)))
+        device = resolve_device(self.device)
+        return infer(self.module_, inputs, device, method=method, dtype=self._inference_dtype)
 
-    def _settings(self, seed: int, device: torch.device) -> TrainingSettings:
-        return TrainingSettings(
-            learning_rate=self.learning_rate,
-            weight_decay=self.weight_decay,
-            batch_size=self.batch_size,
-            max_epochs=self.max_epochs,
-            n_iter_no_change=self.n_iter_no_change,
-            seed=seed,
-            device=device,
-        )
+    def plot_history(self, ax: Any = None) -> Any:
+        """Draw the loss of each epoch on the rows that train and on those that stop.
 
-    def _tensors(self, rows: TrainingRows, scale: float) -> TensorTable:
-        """Rows as tensors on the CPU, weights divided by `scale`."""
-        weight = torch.tensor(rows.weight / scale, dtype=torch.float32)
-        inputs = self._inputs(self.encoder_.transform(rows.X))
-        return TensorTable(inputs, self._target_tensor(rows.target), weight)
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Default: new axes.
 
-    def _inputs(self, encoded: np.ndarray) -> dict[str, Tensor]:
-        codes = self.encoder_.categorical_features_
-        return {
-            "x_num": torch.tensor(encoded[:, ~codes], dtype=torch.float32),
-            "x_cat": torch.tensor(encoded[:, codes], dtype=torch.int64),
-        }
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
-        tags.input_tags.string = True
-        tags.input_tags.categorical = True
-        return tags
+        Returns
+        -------
+        matplotlib Axes
+        """
+        check_is_fitted(self)
+        if ax is None:
+            ax = require("matplotlib.pyplot", purpose="plot_history").subplots()[1]
+        epochs = [record["epoch"] for record in self.history_]
+        for name in ("train_loss", "valid_loss"):
+            if name in self.history_[0]:
+                ax.plot(epochs, [record[name] for record in self.history_], label=name)
+        ax.set(xlabel="epoch", ylabel="loss", title=type(self).__name__)
+        ax.legend()
+        return ax

@@ -2,60 +2,208 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any
 
 import numpy as np
 import torch
+from scipy.special import expit
+from sklearn.utils.multiclass import type_of_target
 from torch import Tensor, nn
 
-from hybridlearn._heads import ClassifierHead, RegressorHead, centred
+from hybridlearn._compat import StrOptions, real
+from hybridlearn._docs import also_takes
+from hybridlearn._heads import ClassifierHead, RegressorHead, centred, probabilities
+from hybridlearn.modules import CrossEntropy, FocalLoss, HuberLoss, LogitAdjustedLoss, PinballLoss, SquaredError
+from hybridlearn.training import TensorTable
 
-
-class _BinaryCrossEntropy(nn.BCEWithLogitsLoss):
-    """Takes outputs of shape (n, 1) and targets of shape (n,)."""
-
-    def forward(self, outputs: Tensor, target: Tensor) -> Tensor:
-        return super().forward(outputs.squeeze(1), target)
-
-
-class _SquaredError(nn.MSELoss):
-    """Takes outputs of shape (n, 1) and targets of shape (n,)."""
-
-    def forward(self, outputs: Tensor, target: Tensor) -> Tensor:
-        return super().forward(outputs.squeeze(1), target)
+CLASSIFIER_CONSTRAINTS: dict = {
+    "loss": [StrOptions({"log_loss", "focal", "logit_adjusted"})],
+    "focal_gamma": [real(0, closed="left")],
+    "label_smoothing": [real(0, 1, closed="left")],
+}
+REGRESSOR_CONSTRAINTS: dict = {
+    "loss": [StrOptions({"squared_error", "huber", "absolute_error", "quantile"})],
+    "huber_delta": [real(0, closed="neither")],
+    "quantile": [real(0, 1, closed="neither")],
+}
+classifier_parameters = also_takes(loss="log_loss", focal_gamma=2.0, label_smoothing=0.0, class_weight=None)
+regressor_parameters = also_takes(loss="squared_error", huber_delta=1.0, quantile=0.5)
 
 
 class NetClassifierHead(ClassifierHead):
-    """A net with one logit (binary) or one a class, under cross-entropy."""
+    """A net with one log-odds (binary), one output a class, or one log-odds a label where rows may have several."""
+
+    def _announce_classes(self, classes: Any) -> None:
+        if classes is not None and not hasattr(self, "classes_"):
+            self.multilabel_ = False
+            self.classes_ = np.unique(classes)
+
+    def _encode_target(self, y: np.ndarray) -> np.ndarray:
+        """Class codes, int64 of shape (n_rows,), or zeros and ones of shape (n_rows, n_labels)."""
+        is_multilabel = y.ndim == 2
+        if is_multilabel != getattr(self, "multilabel_", is_multilabel):
+            raise ValueError("y must hold one label a row, or several, as in the fit that goes on")
+        self.multilabel_ = is_multilabel
+        if not is_multilabel:
+            return super()._encode_target(y)
+        kind = type_of_target(y)
+        if kind != "multilabel-indicator":
+            raise ValueError(f"y of several columns must hold labels as zeros and ones, got a {kind} target")
+        if len(getattr(self, "classes_", y[0])) != y.shape[1]:
+            raise ValueError(f"y has {y.shape[1]} labels, the fit that goes on has {len(self.classes_)}")
+        self.classes_ = np.arange(y.shape[1])
+        return y.astype(np.int64)
+
+    def _class_weights(self, codes: np.ndarray) -> np.ndarray:
+        if not self.multilabel_:
+            return super()._class_weights(codes)
+        if self.class_weight is not None:
+            raise ValueError("class_weight is for one label a row; with several give sample_weight")
+        return np.ones(len(codes))
 
     @property
-    def _criterion(self) -> type[nn.Module]:
-        return _BinaryCrossEntropy if self._n_outputs == 1 else nn.CrossEntropyLoss
+    def _n_outputs(self) -> int:
+        return len(self.classes_) if self.multilabel_ else super()._n_outputs
+
+    @property
+    def _has_log_odds(self) -> bool:
+        """Whether outputs are log-odds each, not one a class."""
+        return self.multilabel_ or len(self.classes_) == 2
+
+    def _criterion(self, training: TensorTable) -> nn.Module:
+        if self.loss == "focal":
+            return FocalLoss(self.focal_gamma, self.label_smoothing)
+        if self.loss == "logit_adjusted":
+            return LogitAdjustedLoss(self._log_prior(training), self.label_smoothing)
+        return CrossEntropy(self.label_smoothing)
+
+    def _log_prior(self, training: TensorTable) -> list[float]:
+        """Of the weighted rows that train, each class counted half a row more: none has a prior of zero."""
+        indicator = self._numeric_target(training.target)
+        weight = training.weight.double().numpy()
+        share = (weight @ indicator + 0.5) / (weight.sum() + 0.5 * max(2, indicator.shape[1]))
+        return (np.log(share / (1 - share)) if self._has_log_odds else np.log(share)).tolist()
 
     def _scale_target(self, target: np.ndarray, weight: np.ndarray) -> None:
-        """Nothing to scale in class codes."""
+        """Do nothing: classes have no units."""
 
     def _target_tensor(self, target: np.ndarray) -> Tensor:
-        return torch.tensor(target, dtype=torch.float32 if self._n_outputs == 1 else torch.int64)
+        if self._has_log_odds:
+            return torch.tensor(target.reshape(len(target), -1), dtype=torch.float32)
+        return torch.tensor(target, dtype=torch.int64)
+
+    def _numeric_target(self, target: Tensor) -> np.ndarray:
+        """Zeros and ones of shape (n_rows, n_outputs), from the tensor."""
+        if self._has_log_odds:
+            return target.double().numpy()
+        return np.eye(self._n_outputs)[target.numpy()]
 
     def _to_margin(self, outputs: np.ndarray) -> np.ndarray:
-        return outputs if outputs.shape[1] == 1 else centred(outputs)
+        return outputs if self._has_log_odds else centred(outputs)
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Probability of each class.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_rows, n_columns)
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_classes), float64
+            Columns in the order of ``classes_``. Rows sum to 1, unless rows may have several labels.
+        """
+        margin = self.margin(X)
+        return expit(margin) if self.multilabel_ else probabilities(margin)
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Most probable class, or which of several labels are more probable than not.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_rows, n_columns)
+
+        Returns
+        -------
+        ndarray of shape (n_rows,) or (n_rows, n_labels)
+            Of the type of ``classes_``; zeros and ones for several labels.
+        """
+        if getattr(self, "multilabel_", False):
+            return (self.margin(X) > 0).astype(np.int64)
+        return super().predict(X)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        tags.classifier_tags.multi_label = True
+        return tags
 
 
 class NetRegressorHead(RegressorHead):
-    """A net on the standardised target, under squared error."""
+    """A net on the standardised target, whose predictions stay within the targets that it has seen."""
 
-    _criterion: ClassVar[type[nn.Module]] = _SquaredError
+    def _announce_classes(self, classes: Any) -> None:
+        if classes is not None:
+            raise ValueError("classes is for classifiers; a regression takes none")
+
+    def _encode_target(self, y: np.ndarray) -> np.ndarray:
+        target = super()._encode_target(y)
+        n_outputs, n_before = target.reshape(len(target), -1).shape[1], len(getattr(self, "target_mean_", [0]))
+        if hasattr(self, "target_mean_") and n_outputs != n_before:
+            raise ValueError(f"y has {n_outputs} outputs, the fit that goes on has {n_before}")
+        return target
+
+    def _criterion(self, training: TensorTable) -> nn.Module:
+        if self.loss == "huber":
+            return HuberLoss(self.huber_delta)
+        if self.loss in ("quantile", "absolute_error"):
+            return PinballLoss(self.quantile if self.loss == "quantile" else 0.5)
+        return SquaredError()
 
     def _scale_target(self, target: np.ndarray, weight: np.ndarray) -> None:
-        self.target_mean_ = float(np.average(target, weights=weight))
-        deviation = target - self.target_mean_
+        outputs = target.reshape(len(target), -1)
+        low, high = getattr(self, "target_range_", (np.inf, -np.inf))
+        self.target_range_ = np.stack([np.minimum(low, outputs.min(axis=0)), np.maximum(high, outputs.max(axis=0))])
+        if hasattr(self, "target_mean_"):
+            return
+        self.target_mean_ = np.average(outputs, axis=0, weights=weight)
+        deviation = outputs - self.target_mean_
         # in units of the largest, so that no square leaves the floats; a constant target takes any scale
-        largest = float(np.abs(deviation).max()) or 1.0
-        self.target_scale_ = float(np.sqrt(np.average((deviation / largest) ** 2, weights=weight))) * largest or 1.0
+        largest = np.abs(deviation).max(axis=0)
+        largest[largest == 0] = 1.0
+        scale = np.sqrt(np.average((deviation / largest) ** 2, axis=0, weights=weight)) * largest
+        self.target_scale_ = np.where(scale > 0, scale, 1.0)
+
+    @property
+    def _n_outputs(self) -> int:
+        return len(self.target_mean_)
 
     def _target_tensor(self, target: np.ndarray) -> Tensor:
-        return torch.tensor((target - self.target_mean_) / self.target_scale_, dtype=torch.float32)
+        outputs = target.reshape(len(target), -1)
+        return torch.tensor((outputs - self.target_mean_) / self.target_scale_, dtype=torch.float32)
+
+    def _numeric_target(self, target: Tensor) -> np.ndarray:
+        return target.double().numpy()
 
     def _to_margin(self, outputs: np.ndarray) -> np.ndarray:
-        return outputs * self.target_scale_ + self.target_mean_
+        return np.clip(outputs * self.target_scale_ + self.target_mean_, *self.target_range_)
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Predict the target.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_rows, n_columns)
+
+        Returns
+        -------
+        ndarray of shape (n_rows,) or (n_rows, n_outputs), float64
+            In units of the target, within the range of the rows that trained.
+        """
+        margin = self.margin(X)
+        return margin[:, 0] if margin.shape[1] == 1 else margin
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags

@@ -1,5 +1,6 @@
 """Frames in, arrays out: what the columns are, and how they become numbers. No torch."""
 
+from hybridlearn.table._edges import quantile_edges, target_edges
 from hybridlearn.table._encoder import TableEncoder
 from hybridlearn.table._frame import read_raw_table, read_table, take_rows
 from hybridlearn.table._schema import MISSING, UNSEEN, Column, Schema, UnseenCategoryWarning
@@ -13,8 +14,10 @@ __all__ = [
     "TableEncoder",
     "TrainingRows",
     "UnseenCategoryWarning",
+    "quantile_edges",
     "read_raw_table",
     "read_table",
     "read_training_rows",
     "take_rows",
+    "target_edges",
 ]

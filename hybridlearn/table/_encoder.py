@@ -22,9 +22,9 @@ class TableEncoder(TransformerMixin, BaseEstimator):
 
     Numbers (booleans as 0 and 1, datetimes as seconds and parts) are centred at the median, scaled by the
     interquartile range and clipped smoothly to +-3, as in RealMLP [1]_; unlike there, a column whose quartiles
-    coincide is scaled by half its range. Missing numbers become 0, the median, and get an indicator column when
-    they occur in ``fit``. Categories become integer codes: 0 for a level that is unseen or beyond `max_levels`, 1
-    for missing, 2 and up for the levels in sorted order; or one column a level. The target is never looked at.
+    coincide is scaled by half its range. Categories become integer codes: 0 for a level that is unseen or beyond
+    `max_levels`, 1 for missing, 2 and up for the levels in sorted order; or one column a level. The target is never
+    looked at.
 
     A column of numbers that is constant in ``fit`` is encoded as 0, whatever numbers it holds later; one that is
     all missing, whatever it holds. Infinite values
@@ -37,8 +37,9 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         Form of the categorical columns.
     max_levels : int, default=1000
         Levels kept a column, the most frequent first; the others share one code.
-    add_indicator : bool, default=True
-        Whether columns with missing numbers get an indicator.
+    missing : {"indicator", "impute", "keep"}, default="indicator"
+        Missing numbers become 0, the median; "indicator" adds a column that tells where, if any are missing in
+        ``fit``; "keep" leaves them NaN.
 
     Attributes
     ----------
@@ -75,13 +76,13 @@ class TableEncoder(TransformerMixin, BaseEstimator):
     _parameter_constraints: ClassVar[dict] = {
         "encode": [StrOptions({"ordinal", "onehot"})],
         "max_levels": [integer(1)],
-        "add_indicator": ["boolean"],
+        "missing": [StrOptions({"indicator", "impute", "keep"})],
     }
 
-    def __init__(self, *, encode: str = "ordinal", max_levels: int = 1000, add_indicator: bool = True):
+    def __init__(self, *, encode: str = "ordinal", max_levels: int = 1000, missing: str = "indicator"):
         self.encode = encode
         self.max_levels = max_levels
-        self.add_indicator = add_indicator
+        self.missing = missing
 
     @whole_fit
     def fit(self, X: Any, y: Any = None) -> Self:
@@ -98,13 +99,13 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         """
         frame = read_table(self, X, reset=True)
         self.schema_ = Schema.from_data(frame)
-        numbers = self.schema_.numeric_block(frame)
-        self.center_, self.scale_ = _robust_scale(numbers)
-        has_missing = np.isnan(numbers).any(axis=0)
-        self._indicator = np.flatnonzero(has_missing & self.add_indicator)
+        # column by column, so that the table never stands in memory twice
+        facts = np.array([_center_scale_gaps(numbers) for numbers in self.schema_.numeric_columns(frame)])
+        self.center_, self.scale_, has_missing = facts.reshape(-1, 3).T
+        self._indicator = np.flatnonzero(has_missing * (self.missing == "indicator"))
         self._ranks = [_rank_of_code(column, self.max_levels) for column in self.schema_.categorical]
         self.cardinalities_ = np.array([r.max(initial=0) + 1 for r in self._ranks], dtype=np.int64).clip(N_RESERVED)
-        n_numbers = numbers.shape[1] + len(self._indicator)
+        n_numbers = len(self.center_) + len(self._indicator)
         n_out = len(self.get_feature_names_out())
         self.categorical_features_ = (np.arange(n_out) >= n_numbers) & (self.encode == "ordinal")
         return self
@@ -119,7 +120,8 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n_rows, n_features_out), float64
-            Finite. Numbers, indicators, then categories; see :meth:`get_feature_names_out`.
+            Finite, unless missing numbers are kept. Numbers, indicators, then categories; see
+            :meth:`get_feature_names_out`.
         """
         check_is_fitted(self)
         frame = read_table(self, X, reset=False)
@@ -171,7 +173,8 @@ class TableEncoder(TransformerMixin, BaseEstimator):
     def _squash(self, numbers: np.ndarray) -> np.ndarray:
         with np.errstate(over="ignore"):
             z = np.clip((numbers - self.center_) / self.scale_, -_LARGEST_Z, _LARGEST_Z)
-        return np.nan_to_num(z / np.sqrt(1 + (z / 3) ** 2), nan=0.0)
+        squashed = z / np.sqrt(1 + (z / 3) ** 2)
+        return squashed if self.missing == "keep" else np.nan_to_num(squashed, nan=0.0)
 
     def _category_codes(self, codes: np.ndarray) -> np.ndarray:
         """Positions in the levels -> 0 unseen or rare, 1 missing, 2 and up the levels that are kept."""
@@ -198,17 +201,14 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         return tags
 
 
-def _robust_scale(numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Median and scale of each column, NaN ignored; (0, inf) for an all-missing, (c, inf) for a constant one."""
-    center, scale = np.zeros(numbers.shape[1]), np.full(numbers.shape[1], np.inf)
-    for j, column in enumerate(numbers.T):
-        present = column[~np.isnan(column)]
-        if len(present) == 0:
-            continue
-        low, q25, center[j], q75, high = np.quantile(present, [0, 0.25, 0.5, 0.75, 1])
-        spread = (q75 - q25) or (high - low) / 2
-        scale[j] = spread or np.inf
-    return center, scale
+def _center_scale_gaps(column: np.ndarray) -> tuple[float, float, bool]:
+    """Median and scale of a column and whether it has gaps; (0, inf) if all is missing, (c, inf) if constant."""
+    present = column[~np.isnan(column)]
+    has_gaps = len(present) < len(column)
+    if len(present) == 0:
+        return 0.0, np.inf, has_gaps
+    low, q25, center, q75, high = np.quantile(present, [0, 0.25, 0.5, 0.75, 1])
+    return center, (q75 - q25) or (high - low) / 2 or np.inf, has_gaps
 
 
 def _rank_of_code(column: Column, max_levels: int) -> np.ndarray:

@@ -63,7 +63,7 @@ def read_table(estimator: Any, X: Any, *, reset: bool) -> pd.DataFrame:
         validate_data(estimator, X, reset=reset, skip_check_array=True)
         return X
     array = validate_data(estimator, X, reset=reset, dtype=None, ensure_all_finite=False)
-    return pd.DataFrame(array)
+    return pd.DataFrame(array, copy=False)
 
 
 def read_raw_table(X: Any, *, any_object: bool = True) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from typing import Self
 
@@ -134,12 +134,18 @@ class Schema:
             Missing values are NaN; booleans 0 and 1; a datetime becomes seconds since 1970 and its parts; values
             beyond +-1e38, infinities among them, are +-1e38.
         """
-        parts = [
-            _numbers(column, X.iloc[:, i]) if column.n_missing < self.n_rows else _nothing(column, len(X))
-            for i, column in enumerate(self.columns)
-            if column.kind != CATEGORICAL
-        ]
-        return np.column_stack(parts) if parts else np.empty((len(X), 0))
+        block = np.empty((len(X), len(self.numeric_names)))
+        for i, numbers in enumerate(self.numeric_columns(X)):
+            block[:, i] = numbers
+        return block
+
+    def numeric_columns(self, X: pd.DataFrame) -> Iterator[np.ndarray]:
+        """The columns of :meth:`numeric_block` one by one, each of shape (n_rows,)."""
+        for i, column in enumerate(self.columns):
+            if column.kind != CATEGORICAL:
+                known = column.n_missing < self.n_rows
+                numbers = _numbers(column, X.iloc[:, i]) if known else _nothing(column, len(X))
+                yield from numbers.reshape(len(X), -1).T
 
     def category_codes(self, X: pd.DataFrame, *, warn: bool = True) -> np.ndarray:
         """The categorical columns as positions in their levels.

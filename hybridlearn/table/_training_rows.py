@@ -20,8 +20,8 @@ class TrainingRows:
     Attributes
     ----------
     X : DataFrame, or whatever the reader gave
-    target : ndarray of shape (n_rows,)
-        Class codes, or numbers.
+    target : ndarray of shape (n_rows,) or (n_rows, n_outputs)
+        Class codes, or numbers; several outputs where the estimator takes them.
     weight : ndarray of shape (n_rows,), float64
     groups : ndarray of shape (n_rows,) or None
     positions : ndarray of shape (n_rows,), int
@@ -51,11 +51,15 @@ class TrainingRows:
         return replace(self, weight=self.weight * factor)
 
     def split(self, *, stratify: bool, fraction: float, seed: int) -> tuple[TrainingRows, TrainingRows]:
-        """Rows that train and rows that stop the training; see :func:`hybridlearn._splits.inner_split`."""
-        codes = self.target if stratify else None
-        sides = inner_split(codes, self.groups, n_rows=len(self), fraction=fraction, seed=seed)
-        train, valid = (self.take(side) for side in sides)
-        if not train.weight.any() or not valid.weight.any():
+        """Rows that train and rows that stop the training, as :meth:`sides`."""
+        train, valid = self.sides(stratify=stratify, fraction=fraction, seed=seed)
+        return self.take(train), self.take(valid)
+
+    def sides(self, *, stratify: bool, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        """Which of the rows train and which stop the training; see :func:`hybridlearn._splits.inner_split`."""
+        codes = self.target if stratify and self.target.ndim == 1 else None
+        train, valid = inner_split(codes, self.groups, n_rows=len(self), fraction=fraction, seed=seed)
+        if not self.weight[train].any() or not self.weight[valid].any():
             raise ValueError("early stopping needs weight on both sides of its split; set early_stopping=False")
         return train, valid
 
@@ -89,7 +93,8 @@ def read_training_rows(
     ValueError
         Naming what cannot be used.
     """
-    table = reader(estimator, X, reset=True)
+    # fitted attributes are there only where a fit goes on: then the columns must be the same
+    table = reader(estimator, X, reset=not hasattr(estimator, "n_features_in_"))
     target = plain_target(estimator, table, y)
     weight = read_weights(sample_weight, table)
     groups = read_groups(groups, table)

@@ -2,13 +2,14 @@
 
 from hybridlearn.training._batches import TensorBatches, TensorTable
 from hybridlearn.training._net import DivergedError, WeightedNet
-from hybridlearn.training._train import History, TrainingSettings, infer, train
+from hybridlearn.training._train import History, Trained, TrainingSettings, infer, train
 
 __all__ = [
     "DivergedError",
     "History",
     "TensorBatches",
     "TensorTable",
+    "Trained",
     "TrainingSettings",
     "WeightedNet",
     "infer",

@@ -14,12 +14,12 @@ Batch = tuple[dict[str, Tensor], tuple[Tensor, Tensor]]
 
 @dataclass(frozen=True, eq=False)
 class TensorTable(Dataset):
-    """Inputs of a module by argument name, target and weight, all with one row a row of the table.
+    """Inputs of a module in the order of its arguments, target and weight, all with one row a row of the table.
 
     Attributes
     ----------
     inputs : dict of str to Tensor of shape (n_rows, ...)
-    target : Tensor of shape (n_rows,)
+    target : Tensor of shape (n_rows,) or (n_rows, n_outputs)
     weight : Tensor of shape (n_rows,)
         Of mean 1 over the training rows.
     """
@@ -47,7 +47,8 @@ class TensorBatches:
     ----------
     table : TensorTable
     batch_size : int
-        Rows a batch; the last one may be shorter.
+        Rows a batch; the last one may be shorter. In random order a last batch of one row joins the one before it:
+        batch norm needs two.
     generator : torch.Generator or None
         Draws the row order, on the CPU so that it is the same on every device. None keeps the order.
     """
@@ -58,14 +59,20 @@ class TensorBatches:
         self.generator = generator
 
     def __len__(self) -> int:
-        return -(-len(self.table) // self.batch_size)
+        return len(self._sizes())
 
     def __iter__(self) -> Iterator[Batch]:
-        n = len(self.table)
         if self.generator is None:
-            for start in range(0, n, self.batch_size):
+            for start in range(0, len(self.table), self.batch_size):
                 yield self.table[start : start + self.batch_size]
             return
-        order = torch.randperm(n, generator=self.generator).to(self.table.target.device)
-        for rows in order.split(self.batch_size):
+        order = torch.randperm(len(self.table), generator=self.generator).to(self.table.target.device)
+        for rows in order.split(self._sizes()):
             yield self.table[rows]
+
+    def _sizes(self) -> list[int]:
+        n_full, n_left = divmod(len(self.table), self.batch_size)
+        sizes = [self.batch_size] * n_full + [n_left] * (n_left > 0)
+        if self.generator is not None and n_full and n_left == 1:
+            sizes[-2:] = [self.batch_size + 1]
+        return sizes

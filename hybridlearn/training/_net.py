@@ -5,14 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from contextlib import suppress
+from copy import deepcopy
 from typing import Any
 
 import skorch
 import torch
 from skorch.callbacks import EarlyStopping
-from torch import Tensor
+from skorch.utils import noop
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from hybridlearn.training._batches import TensorBatches, TensorTable
+from hybridlearn._device import autocast
+from hybridlearn.training._batches import Batch, TensorBatches, TensorTable
 
 
 class DivergedError(RuntimeError):
@@ -24,30 +28,71 @@ class StopTraining(Exception):  # noqa: N818 - like StopIteration: an end, not a
 
 
 class Patience(EarlyStopping):
-    """skorch's early stopping, ended by :class:`StopTraining`.
+    """skorch's early stopping, ended by :class:`StopTraining`, going back to the best weights of ``net.kept_module``.
 
     skorch ends a loop by a KeyboardInterrupt that it then swallows; so a user's Ctrl-C would pass for early
     stopping and leave a half-trained net.
     """
 
-    def on_epoch_end(self, net: skorch.NeuralNet, **kwargs: Any) -> None:
-        """Count the epochs without a lower validation loss."""
+    def __init__(self, patience: int):
+        super().__init__(patience=patience, threshold=0.0, load_best=False, sink=noop)
+
+    def on_epoch_end(self, net: WeightedNet, **kwargs: Any) -> None:
+        """Count the epochs without a lower validation loss; keep the weights of the best."""
         try:
             super().on_epoch_end(net, **kwargs)
         except KeyboardInterrupt as end:
             if self.misses_ < self.patience:
                 raise
             raise StopTraining from end
+        if self.misses_ == 0:
+            self.best_state_ = deepcopy(net.kept_module.state_dict())
+
+    def on_train_end(self, net: WeightedNet, **kwargs: Any) -> None:
+        """Go back to the best weights."""
+        net.kept_module.load_state_dict(self.best_state_)
+
+
+class Averaging(skorch.callbacks.Callback):
+    """Keep a running mean of the weights, which is what is evaluated and kept in the end."""
+
+    def __init__(self, decay: float):
+        self.decay = decay
+
+    def on_train_begin(self, net: WeightedNet, **kwargs: Any) -> None:
+        """Start from the initial weights."""
+        self.mean_ = AveragedModel(net.module_).eval()
+        self.n_steps_ = 0
+        net.averaging = self
+
+    def on_batch_end(self, net: WeightedNet, training: bool = False, **kwargs: Any) -> None:
+        """Take in the weights after a step."""
+        if training:
+            self.n_steps_ += 1
+            # the first steps are far from the goal: the mean forgets fast, until it may be as long as asked
+            decay = min(self.decay, self.n_steps_ / (9 + self.n_steps_))
+            self.mean_.multi_avg_fn = get_ema_multi_avg_fn(decay)
+            self.mean_.update_parameters(net.module_)
 
 
 class WeightedNet(skorch.NeuralNet):
     """A `skorch.NeuralNet` on a :class:`TensorTable`, with a weight a row.
 
-    It differs from its base in four places: batches are slices of tensors that are already on the device (no
+    It differs from its base in these places: batches are slices of tensors that are already on the device (no
     ``__getitem__`` a row, no DataLoader); the loss of a batch is the mean of ``weight * loss``, so weights must have
-    mean 1 over the training rows; an epoch keeps one loss in the history instead of one a batch, exact under
-    weights; an interrupt is not swallowed.
+    mean 1 over the training rows; where the module has members, a row's loss is the mean of theirs; `l1` times the
+    sum of the absolute weights is added to what is minimised; an epoch keeps one loss in the history instead of one
+    a batch, exact under weights; an interrupt is not swallowed.
     """
+
+    def __init__(self, *args: Any, l1: float = 0.0, **kwargs: Any):
+        self.l1 = l1
+        super().__init__(*args, **kwargs)
+
+    @property
+    def kept_module(self) -> nn.Module:
+        """The module whose predictions count: the trained one or the mean of its weights."""
+        return self.averaging.mean_.module if hasattr(self, "averaging") else self.module_
 
     def get_default_callbacks(self) -> list[tuple[str, Any]]:
         """None: the epoch's losses are recorded by `run_single_epoch`."""
@@ -64,12 +109,37 @@ class WeightedNet(skorch.NeuralNet):
     def get_iterator(self, dataset: TensorTable, training: bool = False) -> TensorBatches:
         """Batches of `dataset`, shuffled by the net's own generator in training."""
         generator = self.iterator_train__generator if training else None
-        return TensorBatches(dataset, self.batch_size if training else 8192, generator)
+        return TensorBatches(dataset, self.batch_size if training else 256, generator)
+
+    def infer(self, x: dict[str, Tensor], **fit_params: Any) -> Tensor:
+        """Outputs in float32; the products behind them in half precision where the device is good at it."""
+        module = self.module_ if self.module_.training else self.kept_module
+        with autocast(self.device):
+            outputs = module(*x.values())
+        return outputs.float()
 
     def get_loss(self, y_pred: Tensor, y_true: tuple[Tensor, Tensor], *args: Any, **kwargs: Any) -> Tensor:
-        """Weighted mean loss of a batch; the criterion gives one loss a row."""
+        """Weighted mean loss of a batch; the criterion gives one loss a row, or a row and member."""
         target, weight = y_true
-        return (self.criterion_(y_pred, target) * weight).mean()
+        if y_pred.ndim < 3:
+            return (self.criterion_(y_pred, target) * weight).mean()
+        n_rows, n_members = y_pred.shape[:2]
+        losses = self.criterion_(y_pred.flatten(0, 1), target.repeat_interleave(n_members, dim=0))
+        return (losses.view(n_rows, n_members).mean(dim=1) * weight).mean()
+
+    def train_step_single(self, batch: Batch, **fit_params: Any) -> dict[str, Tensor]:
+        """Gradients of loss and penalty; the loss alone is recorded."""
+        self._set_training(True)
+        inputs, target = batch
+        outputs = self.infer(inputs)
+        loss = self.get_loss(outputs, target)
+        (loss + self._penalty() if self.l1 else loss).backward()
+        return {"loss": loss, "y_pred": outputs}
+
+    def _penalty(self) -> Tensor:
+        named = self.module_.named_parameters()
+        # a vector named weight is the scale of a norm
+        return self.l1 * torch.stack([p.abs().sum() for name, p in named if "weight" in name and p.ndim > 1]).sum()
 
     def run_single_epoch(
         self, iterator: TensorBatches | None, training: bool, prefix: str, step_fn: Callable, **fit_params: Any
@@ -77,15 +147,15 @@ class WeightedNet(skorch.NeuralNet):
         """Run over all batches and record the epoch's mean loss a unit of weight."""
         if iterator is None:
             return
-        losses, sizes, weights = [], [], []
-        for batch in iterator:
+        device = iterator.table.weight.device
+        # filled in place: many small tensors among the large ones of the steps would leave the memory full of holes
+        losses, weights = torch.empty(len(iterator), device=device), torch.empty(len(iterator), device=device)
+        for i, batch in enumerate(iterator):
             step = step_fn(batch, **fit_params)
+            self.notify("on_batch_end", batch=batch, training=training, **step)
             weight = batch[1][1]
-            losses.append(step["loss"].detach())
-            sizes.append(len(weight))
-            weights.append(weight.sum())
-        total = torch.stack(losses) @ torch.tensor(sizes, dtype=losses[0].dtype, device=losses[0].device)
-        loss = float(total / torch.stack(weights).sum())
+            losses[i], weights[i] = step["loss"].detach() * len(weight), weight.sum()
+        loss = float(losses.sum() / weights.sum())
         if not math.isfinite(loss):
             raise DivergedError(
                 f"the {prefix} loss became {loss} in epoch {len(self.history)}; lower learning_rate (it is {self.lr:g})"

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import skorch
 import torch
 from skorch.helper import predefined_split
-from skorch.utils import noop
 from torch import Tensor, nn
 
-from hybridlearn._device import cuda_indices
+from hybridlearn._device import alone_on, cuda_indices
 from hybridlearn._random import torch_seed
 from hybridlearn.training._batches import TensorTable
-from hybridlearn.training._net import Patience, StopTraining, WeightedNet
+from hybridlearn.training._net import Averaging, Patience, StopTraining, WeightedNet
 
 History = list[dict[str, float]]
 
@@ -29,6 +30,12 @@ class TrainingSettings:
     ----------
     learning_rate, weight_decay : float
         Of AdamW.
+    l1 : float
+        Times the sum of the absolute weights, added to the loss.
+    gradient_clipping : float
+        Largest norm of a step's gradient; infinity leaves it alone.
+    weight_averaging : float
+        Share of the running mean of the weights that a step keeps; 0 takes no mean.
     batch_size, max_epochs : int
     n_iter_no_change : int
         Epochs without a lower validation loss before training stops; the best weights come back.
@@ -39,11 +46,33 @@ class TrainingSettings:
 
     learning_rate: float
     weight_decay: float
+    l1: float
+    gradient_clipping: float
+    weight_averaging: float
     batch_size: int
     max_epochs: int
     n_iter_no_change: int
     seed: int
     device: torch.device
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What training leaves behind.
+
+    Attributes
+    ----------
+    module : Module
+        On the CPU, in evaluation mode, with the weights of the best epoch.
+    history : list of dict
+        One record an epoch.
+    optimizer_state : dict
+        After the last step.
+    """
+
+    module: nn.Module
+    history: History
+    optimizer_state: dict[str, Any]
 
 
 class _Tell(skorch.callbacks.Callback):
@@ -70,64 +99,59 @@ class _Obey(skorch.callbacks.Callback):
 
 def train(
     build_module: Callable[[], nn.Module],
-    criterion: type[nn.Module],
+    criterion: nn.Module,
     rows: TensorTable,
     valid_rows: TensorTable | None,
     settings: TrainingSettings,
     on_epoch: Callable[[dict[str, float]], bool] | None = None,
-) -> tuple[nn.Module, History]:
-    """Train a new module.
+    optimizer_state: dict[str, Any] | None = None,
+) -> Trained:
+    """Train a module.
 
     Parameters
     ----------
     build_module : callable
         Makes the module; called under the seed.
-    criterion : type of Module
-        Loss of torch that takes ``reduction="none"``.
+    criterion : Module
+        From outputs and target of a batch to one loss a row.
     rows, valid_rows : TensorTable
         Moved to the device once. Without `valid_rows` all epochs are run.
     settings : TrainingSettings
     on_epoch : callable, optional
         Is given each epoch's record (``epoch``, ``train_loss``, ``valid_loss``); returns whether to stop.
+    optimizer_state : dict, optional
+        Of an earlier training of the same module, to go on as if it had not ended.
 
     Returns
     -------
-    module : Module
-        On the CPU, in evaluation mode, with the weights of the best epoch.
-    history : list of dict
-        One record an epoch.
+    Trained
 
     Raises
     ------
     DivergedError
         When the loss becomes infinite or NaN; names the learning rate.
     """
-    with torch_seed(settings.seed, cuda_indices(settings.device)):
+    with torch_seed(settings.seed, cuda_indices(settings.device)), alone_on(settings.device):
         net = _build_net(build_module(), criterion, valid_rows, settings, on_epoch)
-        net.fit(rows.to(settings.device))
+        net.initialize()
+        if optimizer_state is not None:
+            net.optimizer_.load_state_dict(optimizer_state)
+        net.partial_fit(rows.to(settings.device))
     history = [{k: v for k, v in epoch.items() if k != "batches"} for epoch in net.history]
-    return net.module_.cpu().eval(), history
+    return Trained(net.kept_module.cpu().eval(), history, net.optimizer_.state_dict())
 
 
 def _build_net(
     module: nn.Module,
-    criterion: type[nn.Module],
+    criterion: nn.Module,
     valid_rows: TensorTable | None,
     settings: TrainingSettings,
     on_epoch: Callable[[dict[str, float]], bool] | None,
 ) -> WeightedNet:
-    callbacks: list[tuple[str, skorch.callbacks.Callback]] = []
-    if valid_rows is not None:
-        patience = Patience(patience=settings.n_iter_no_change, threshold=0.0, load_best=True, sink=noop)
-        callbacks.append(("early_stopping", patience))
-    if on_epoch is not None:
-        # each epoch is told, also one that ends patience; each is weighed by patience, also one that is the last
-        tell = _Tell(on_epoch)
-        callbacks = [("tell", tell), *callbacks, ("obey", _Obey(tell))]
     return WeightedNet(
         module,
+        l1=settings.l1,
         criterion=criterion,
-        criterion__reduction="none",
         optimizer=torch.optim.AdamW,
         optimizer__weight_decay=settings.weight_decay,
         optimizer__fused=True,
@@ -136,13 +160,38 @@ def _build_net(
         max_epochs=settings.max_epochs,
         iterator_train__generator=torch.Generator().manual_seed(settings.seed),
         train_split=None if valid_rows is None else predefined_split(valid_rows.to(settings.device)),
-        callbacks=callbacks,
+        callbacks=_callbacks(settings, valid_rows is not None, on_epoch),
         verbose=0,
         device=settings.device,
     )
 
 
-def infer(module: nn.Module, inputs: dict[str, Tensor], device: torch.device, batch_size: int = 8192) -> np.ndarray:
+def _callbacks(
+    settings: TrainingSettings, is_validated: bool, on_epoch: Callable[[dict[str, float]], bool] | None
+) -> list[tuple[str, skorch.callbacks.Callback]]:
+    callbacks: list[tuple[str, skorch.callbacks.Callback]] = []
+    if settings.gradient_clipping < math.inf:
+        clipping = skorch.callbacks.GradientNormClipping(settings.gradient_clipping)
+        callbacks.append(("gradient_clipping", clipping))
+    if settings.weight_averaging:
+        callbacks.append(("averaging", Averaging(settings.weight_averaging)))
+    patience = [("early_stopping", Patience(settings.n_iter_no_change))] if is_validated else []
+    if on_epoch is None:
+        return callbacks + patience
+    # each epoch is told, also one that ends patience; each is weighed by patience, also one that is the last
+    tell = _Tell(on_epoch)
+    return [*callbacks, ("tell", tell), *patience, ("obey", _Obey(tell))]
+
+
+def infer(
+    module: nn.Module,
+    inputs: dict[str, Tensor],
+    device: torch.device,
+    *,
+    method: str = "forward",
+    dtype: torch.dtype = torch.float64,
+    batch_size: int = 1024,
+) -> np.ndarray:
     """Outputs of a trained module for many rows.
 
     Parameters
@@ -151,21 +200,24 @@ def infer(module: nn.Module, inputs: dict[str, Tensor], device: torch.device, ba
         Left as it is, where it is.
     inputs : dict of str to Tensor of shape (n_rows, ...)
     device : torch.device
-        On the CPU the pass is in float64, so that a row's output does not depend on the rows beside it.
-    batch_size : int, default=8192
+    method : str, default="forward"
+        Of the module; takes the inputs in their order.
+    dtype : torch.dtype, default=torch.float64
+        Of the pass on the CPU: in float64 a row's output does not depend on the rows beside it. Elsewhere float32.
+    batch_size : int, default=1024
 
     Returns
     -------
-    ndarray of shape (n_rows, n_outputs), float64
+    ndarray of shape (n_rows, ...), float64
     """
-    dtype = torch.float64 if device.type == "cpu" else torch.float32
+    dtype = dtype if device.type == "cpu" else torch.float32
     module = copy.deepcopy(module).to(device=device, dtype=dtype).eval()
     n_rows = len(next(iter(inputs.values())))
     outputs = []
     with torch.inference_mode():
         for start in range(0, n_rows, batch_size):
             batch = {k: _cast(t[start : start + batch_size], device, dtype) for k, t in inputs.items()}
-            outputs.append(module(**batch).cpu().double().numpy())
+            outputs.append(getattr(module, method)(*batch.values()).cpu().double().numpy())
     return np.concatenate(outputs)
 
 

@@ -11,9 +11,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from hybridlearn._compat import CallbackSupportMixin, StrOptions, integer, real
 from hybridlearn._device import resolve_device
-from hybridlearn._docs import shares_doc
+from hybridlearn._docs import also_takes, shares_doc
 from hybridlearn._fitting import whole_fit
-from hybridlearn._heads import ClassifierHead, RegressorHead, also_takes, centred
+from hybridlearn._heads import ClassifierHead, RegressorHead, centred
 from hybridlearn._progress import FitProgress
 from hybridlearn._random import RandomState, draw_seed
 from hybridlearn.table import TrainingRows, read_table, read_training_rows
