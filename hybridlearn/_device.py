@@ -85,4 +85,4 @@ def alone_on(device: torch.device) -> AbstractContextManager:
     if device.type == "cpu":
         return nullcontext()
     name = f"hybridlearn-{device.type}-{device.index or 0}.lock"
-    return FileLock(Path(tempfile.gettempdir()) / name)
+    return FileLock(Path(tempfile.gettempdir()) / name, mode=0o666)

@@ -116,7 +116,10 @@ class RegressorHead(RegressorMixin):
     """Owns a target of numbers."""
 
     _is_classifier: ClassVar[bool] = False
-    _n_outputs: ClassVar[int] = 1
+
+    @property
+    def _n_outputs(self) -> int:
+        return 1
 
     def _encode_target(self, y: np.ndarray) -> np.ndarray:
         """Numbers of shape (n_rows,), float64."""

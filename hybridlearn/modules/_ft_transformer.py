@@ -93,7 +93,10 @@ class FTTransformer(nn.Module):
         return self.last(tokens[:, -1])
 
     def attention(self, tokens: Tensor) -> Tensor:
-        """Attention weights, shape (n_rows, n_blocks, n_heads, n_tokens + 1, n_tokens + 1); each row sums to 1."""
+        """Attention weights, shape (n_rows, n_blocks, n_heads, n_tokens + 1, n_tokens + 1).
+
+        Each row sums to 1; in training it does so before dropout only.
+        """
         tokens, maps = self._with_reader(tokens), []
         for block in self.blocks:
             tokens, weights = block(tokens, weights=True)

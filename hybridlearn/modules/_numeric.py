@@ -83,9 +83,10 @@ class PeriodicEmbedding(nn.Module):
 class PiecewiseLinearEmbedding(nn.Module):
     """Embed each number by a learned function that is linear between given edges.
 
-    The number is first encoded by how far it fills each bin, 0 below and 1 above; the first and the last bin go on
-    beyond their outer edge [1]_. A linear map of the encoding, zero at first, is added to a linear embedding: that
-    makes the start as smooth as :class:`LinearEmbedding`, as in [2]_.
+    The number is first encoded by how far it fills each bin, 0 below and 1 above [1]_. A linear map of the encoding,
+    zero at first, is added to a linear embedding, as in [2]_: that makes the start as smooth as
+    :class:`LinearEmbedding`. Unlike there the outer bins end at their outer edge: beyond it the line alone goes on, for
+    where quantiles lie close together a bin is steep.
 
     Parameters
     ----------
@@ -110,34 +111,25 @@ class PiecewiseLinearEmbedding(nn.Module):
     """
 
     lower: Tensor
-    inverse_width: Tensor
-    smallest: Tensor
-    largest: Tensor
+    steepness: Tensor
 
     def __init__(self, edges: Sequence[Sequence[float]], *, d_embedding: int = 8):
         super().__init__()
-        n_features, n_bins = len(edges), max([len(e) - 1 for e in edges] + [0])
-        self.linear = LinearEmbedding(n_features, d_embedding=d_embedding)
-        self.weight = nn.Parameter(torch.zeros(n_features, n_bins, d_embedding))
-        shape = n_features, n_bins
-        lower, width = torch.zeros(shape), torch.full(shape, torch.inf)  # an empty slot is filled to 0
-        smallest, largest = torch.zeros(shape), torch.ones(shape)
+        shape = len(edges), max([len(e) - 1 for e in edges] + [0])
+        self.linear = LinearEmbedding(len(edges), d_embedding=d_embedding)
+        self.weight = nn.Parameter(torch.zeros(*shape, d_embedding))
+        lower, steepness = torch.zeros(shape), torch.zeros(shape)  # a slot without a bin is never filled
         for j, feature_edges in enumerate(edges):
-            m = len(feature_edges) - 1
-            if m < 1:
-                continue
             e = torch.as_tensor(feature_edges, dtype=torch.float64)
-            lower[j, :m], width[j, :m] = e[:-1].float(), e.diff().float()
-            smallest[j, 0], largest[j, m - 1] = -torch.inf, torch.inf
+            n_bins = max(len(e) - 1, 0)
+            lower[j, :n_bins] = e[:-1].float()
+            steepness[j, :n_bins] = (1 / e.diff()).clamp(max=torch.finfo(torch.float32).max).float()
         self.register_buffer("lower", lower)
-        self.register_buffer("inverse_width", 1 / width)
-        self.register_buffer("smallest", smallest)
-        self.register_buffer("largest", largest)
+        self.register_buffer("steepness", steepness)
 
     def encode(self, x: Tensor) -> Tensor:
         """How far each number fills each bin, shape (n_rows, n_features, n_bins)."""
-        filled = (x.unsqueeze(-1) - self.lower) * self.inverse_width
-        return torch.minimum(torch.maximum(filled, self.smallest), self.largest)
+        return ((x.unsqueeze(-1) - self.lower) * self.steepness).clamp(0, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         added = torch.bmm(self.encode(x).transpose(0, 1), self.weight).transpose(0, 1)

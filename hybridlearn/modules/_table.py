@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -91,6 +93,8 @@ class TabularNet(nn.Module):
     >>> net(torch.zeros(5, 3), torch.zeros(5, 1, dtype=torch.int64)).shape
     torch.Size([5, 1])
     """
+
+    hidden: Any
 
     def __init__(self, embedding: nn.Module, hidden: nn.Module, output: nn.Module):
         super().__init__()

@@ -78,7 +78,7 @@ class TabM(nn.Module):
     k : int, default=16
         Members.
     n_blocks : int, default=2
-    d_block : int, default=256
+    d_block : int, default=128
         Width of each hidden layer.
     dropout : float, default=0.1
     normal_start : bool, default=True
@@ -103,7 +103,7 @@ class TabM(nn.Module):
         *,
         k: int = 16,
         n_blocks: int = 2,
-        d_block: int = 256,
+        d_block: int = 128,
         dropout: float = 0.1,
         normal_start: bool = True,
     ):
@@ -112,7 +112,7 @@ class TabM(nn.Module):
         sizes = [d_in] + [d_block] * n_blocks
         self.layers = nn.ModuleList(BatchEnsembleLinear(sizes[i], d_block, k=k) for i in range(n_blocks))
         self.activate = nn.Sequential(nn.SiLU(), nn.Dropout(dropout))
-        per_column = torch.as_tensor([1] * d_in if sections is None else sections)
+        per_column = torch.tensor([1] * d_in if sections is None else sections, dtype=torch.int64)
         start = torch.randn(k, len(per_column))
         first = self.layers[0].get_parameter("scale_in")
         with torch.no_grad():

@@ -19,7 +19,18 @@ from hybridlearn._fitting import continued_fit, whole_fit
 from hybridlearn._progress import FitProgress
 from hybridlearn._random import RandomState, draw_seed
 from hybridlearn.table import TrainingRows, read_training_rows
-from hybridlearn.training import TensorTable, TrainingSettings, infer, train
+from hybridlearn.training import History, TensorTable, TrainingSettings, infer, train
+
+# the parameters that the trainer takes as they are
+_SETTINGS = (
+    "learning_rate",
+    "weight_decay",
+    "l1",
+    "gradient_clipping",
+    "weight_averaging",
+    "max_epochs",
+    "n_iter_no_change",
+)
 
 
 class BaseNet(CallbackSupportMixin, BaseEstimator):
@@ -52,7 +63,7 @@ class BaseNet(CallbackSupportMixin, BaseEstimator):
         gradient_clipping: float = math.inf,
         weight_averaging: float = 0.998,
         batch_size: int | str = "auto",
-        max_epochs: int = 200,
+        max_epochs: int = 400,
         early_stopping: bool = True,
         validation_fraction: float = 0.15,
         n_iter_no_change: int = 16,
@@ -76,8 +87,8 @@ class BaseNet(CallbackSupportMixin, BaseEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
-    def _read(self, estimator: Any, X: Any, *, reset: bool) -> Any:
-        """Validate `X` as the family takes it; `estimator` is the net itself."""
+    def _read(self, X: Any, *, reset: bool) -> Any:
+        """Validate `X` as the family takes it."""
         raise NotImplementedError
 
     def _fit_encoder(self, X: Any) -> None:
@@ -159,16 +170,16 @@ class BaseNet(CallbackSupportMixin, BaseEstimator):
         self.stopping_rows_ = np.empty(0, dtype=np.int64)
         seed = (draw_seed(self.random_state) + getattr(self, "n_iter_", 0)) % 2**31
         one_epoch = self._settings(seed, device, len(rows), max_epochs=1, weight_averaging=0.0)
-        before = getattr(self, "history_", [])
+        before: History = getattr(self, "history_", [])
         table = self._table(rows, np.arange(len(rows)))
         self.optimizer_state_ = self._train(table, None, one_epoch, getattr(self, "optimizer_state_", None))
-        self.history_ = [*before, {**self.history_[-1], "epoch": len(before) + 1}]
+        self.history_: History = [*before, {**self.history_[-1], "epoch": len(before) + 1}]
         self.n_iter_ = len(self.history_)
         return self
 
     def _read_rows(self, X: Any, y: Any, sample_weight: Any, groups: Any) -> TrainingRows:
         """The rows; learns encoder and units of the target, unless a continued fit has kept them."""
-        rows = read_training_rows(self, X, y, sample_weight, groups, reader=self._read)
+        rows = read_training_rows(self, X, y, sample_weight, groups, reader=type(self)._read)
         rows = rows.reweighted(self._class_weights(rows.target))
         if not hasattr(self, "module_"):
             self._fit_encoder(rows.X)
@@ -198,14 +209,14 @@ class BaseNet(CallbackSupportMixin, BaseEstimator):
         return trained.optimizer_state
 
     def _settings(self, seed: int, device: torch.device, n_rows: int, **changes: Any) -> TrainingSettings:
-        names = ("learning_rate", "weight_decay", "l1", "gradient_clipping", "weight_averaging")
-        names += ("max_epochs", "n_iter_no_change")
-        own = {name: getattr(self, name) for name in names} | changes
-        batch_size = self.batch_size
-        if batch_size == "auto":
-            # some twenty steps an epoch, where that many rows are there
-            batch_size = 2 ** min(8, max(5, round(math.log2(n_rows / 20))))
-        return TrainingSettings(**own, batch_size=batch_size, seed=seed, device=device)
+        own = {name: getattr(self, name) for name in _SETTINGS} | changes
+        return TrainingSettings(**own, batch_size=self._n_rows_a_step(n_rows), seed=seed, device=device)
+
+    def _n_rows_a_step(self, n_rows: int) -> int:
+        if self.batch_size != "auto":
+            return int(self.batch_size)
+        # some twenty steps an epoch, where that many rows are there
+        return 2 ** min(8, max(5, round(math.log2(n_rows / 20))))
 
     def margin(self, X: Any) -> np.ndarray:
         """Margin of each row, what hybrids add up.
@@ -242,7 +253,7 @@ class BaseNet(CallbackSupportMixin, BaseEstimator):
 
     def _infer(self, X: Any, method: str) -> np.ndarray:
         check_is_fitted(self)
-        table = self._read(self, X, reset=False)
+        table = self._read(X, reset=False)
         inputs = self._inputs(table, np.arange(len(table)))
         device = resolve_device(self.device)
         return infer(self.module_, inputs, device, method=method, dtype=self._inference_dtype)

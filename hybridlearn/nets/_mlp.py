@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from numbers import Integral
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from torch import nn
 
@@ -27,8 +27,8 @@ class BaseTabularMLP(BaseEmbeddedNet):
     }
 
     def _build_module(self, training: TensorTable) -> nn.Module:
-        sizes = self.hidden_layer_sizes
-        if len(sizes) == 0 or not all(isinstance(width, Integral) and width > 0 for width in sizes):
+        sizes: Any = self.hidden_layer_sizes
+        if len(sizes) == 0 or not all(isinstance(width, Integral) and int(width) > 0 for width in sizes):
             raise ValueError(f"hidden_layer_sizes={sizes!r} must hold positive ints")
         embedding, widths = self._build_embedding(training)
         hidden = MLP(sum(widths), hidden_layer_sizes=sizes, dropout=self.dropout)

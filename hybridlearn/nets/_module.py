@@ -31,7 +31,7 @@ class BaseModule(BaseNet):
     # a module of the user's may make float32 tensors of its own
     _inference_dtype: ClassVar[torch.dtype] = torch.float32
 
-    def _read(self, estimator: Any, X: Any, *, reset: bool) -> np.ndarray:
+    def _read(self, X: Any, *, reset: bool) -> np.ndarray:
         array = X if np.ndim(X) < 3 else check_array(X, allow_nd=True, input_name="X", estimator=self)
         if np.ndim(array) < 3:
             array = validate_data(self, X, reset=reset)

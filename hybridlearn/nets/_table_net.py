@@ -31,8 +31,8 @@ class BaseTableNet(BaseNet):
 
     _parameter_constraints: ClassVar[dict] = {**BaseNet._parameter_constraints, "max_levels": [integer(1)]}
 
-    def _read(self, estimator: Any, X: Any, *, reset: bool) -> Any:
-        return read_table(estimator, X, reset=reset)
+    def _read(self, X: Any, *, reset: bool) -> Any:
+        return read_table(self, X, reset=reset)
 
     def _new_encoder(self) -> TableEncoder:
         return TableEncoder(max_levels=self.max_levels)
@@ -98,10 +98,10 @@ class BaseEmbeddedNet(BaseTableNet):
             )
         return PiecewiseLinearEmbedding(self._edges(training), d_embedding=self.d_embedding)
 
-    def _edges(self, training: TensorTable) -> list[np.ndarray]:
+    def _edges(self, training: TensorTable) -> list[list[float]]:
         columns = (column.double().numpy() for column in training.inputs["x_num"].T)
         if self.numeric_embedding == "quantile":
-            return [quantile_edges(column, n_bins=self.n_bins) for column in columns]
+            return [quantile_edges(column, n_bins=self.n_bins).tolist() for column in columns]
         target = self._numeric_target(training.target)
         weight = training.weight.double().numpy()
-        return [target_edges(column, target, n_bins=self.n_bins, weight=weight) for column in columns]
+        return [target_edges(column, target, n_bins=self.n_bins, weight=weight).tolist() for column in columns]

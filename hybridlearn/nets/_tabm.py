@@ -7,7 +7,7 @@ from typing import ClassVar
 from torch import nn
 
 from hybridlearn._compat import integer, real
-from hybridlearn._docs import leads_with
+from hybridlearn._docs import also_takes, leads_with
 from hybridlearn.modules import MemberLinear, TabM, TabularNet
 from hybridlearn.nets._docs import net_doc
 from hybridlearn.nets._heads import NetClassifierHead, NetRegressorHead, classifier_parameters, regressor_parameters
@@ -15,6 +15,7 @@ from hybridlearn.nets._table_net import BaseEmbeddedNet
 from hybridlearn.training import TensorTable
 
 
+@also_takes(numeric_embedding="quantile", d_embedding=8, learning_rate=3e-3)
 @leads_with(k=16, n_blocks=2, d_block=128, dropout=0.1)
 class BaseTabM(BaseEmbeddedNet):
     """The parameters of TabM and the module they build."""

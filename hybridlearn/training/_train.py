@@ -67,7 +67,7 @@ class Trained:
     history : list of dict
         One record an epoch.
     optimizer_state : dict
-        After the last step.
+        After the last step, on the CPU.
     """
 
     module: nn.Module
@@ -138,7 +138,12 @@ def train(
             net.optimizer_.load_state_dict(optimizer_state)
         net.partial_fit(rows.to(settings.device))
     history = [{k: v for k, v in epoch.items() if k != "batches"} for epoch in net.history]
-    return Trained(net.kept_module.cpu().eval(), history, net.optimizer_.state_dict())
+    return Trained(net.kept_module.cpu().eval(), history, _on_the_cpu(net.optimizer_.state_dict()))
+
+
+def _on_the_cpu(optimizer_state: dict[str, Any]) -> dict[str, Any]:
+    moments = {i: {name: t.cpu() for name, t in of.items()} for i, of in optimizer_state["state"].items()}
+    return optimizer_state | {"state": moments}
 
 
 def _build_net(

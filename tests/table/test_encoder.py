@@ -66,7 +66,7 @@ def test_an_indicator_is_for_columns_with_gaps_in_fit_only() -> None:
     assert out.columns.to_list() == ["gap", "full", "gap_missing"]
     assert out["gap_missing"].to_list() == [0, 0]
     assert_allclose(out["full"], squashed([0, 1]))
-    assert encode(fitted, later, add_indicator=False).columns.to_list() == ["gap", "full"]
+    assert encode(fitted, later, missing="impute").columns.to_list() == ["gap", "full"]
 
 
 CONSTANT = {
@@ -105,7 +105,7 @@ def test_a_constant_column_is_zero_whatever_number_it_holds_later(column: pd.Ser
 def test_an_all_missing_column_is_zero_whatever_it_holds_later(column: pd.Series, later: pd.Series) -> None:
     """Nothing is known of its kind: it must not decide what may come."""
     fitted = pd.DataFrame({"n": [1.0, 2, 3], "c": column})
-    encoder = TableEncoder(add_indicator=False).fit(fitted)
+    encoder = TableEncoder(missing="impute").fit(fitted)
     for table in (fitted, fitted.assign(c=later)):
         assert_array_equal(encoder.transform(table)[:, 1:], 0)
 
@@ -327,7 +327,7 @@ encoders = st.builds(
     TableEncoder,
     encode=st.sampled_from(["ordinal", "onehot"]),
     max_levels=st.sampled_from([1, 2, 1000]),
-    add_indicator=st.booleans(),
+    missing=st.sampled_from(["indicator", "impute"]),
 )
 
 
