@@ -8,6 +8,8 @@ from __future__ import annotations
 from numbers import Integral, Real
 from typing import Any, Literal
 
+from sklearn import get_config
+from sklearn.base import BaseEstimator
 from sklearn.base import _fit_context as fit_context
 from sklearn.callback import CallbackContext, CallbackSupportMixin
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
@@ -27,7 +29,14 @@ __all__ = [
     "parallel_block",
     "real",
     "start_callbacks",
+    "validate_params",
 ]
+
+
+def validate_params(estimator: BaseEstimator) -> None:
+    """Check the parameters, which `fit_context` omits in a ``partial_fit`` that is not the first."""
+    if not get_config()["skip_parameter_validation"]:
+        estimator._validate_params()
 
 
 def start_callbacks(estimator: CallbackSupportMixin, n_tasks: int | None) -> CallbackContext:

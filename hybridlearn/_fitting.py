@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-from hybridlearn._compat import fit_context
+from hybridlearn._compat import fit_context, validate_params
 
 
 def whole_fit(fit: Callable[..., Any]) -> Callable[..., Any]:
@@ -38,6 +38,7 @@ def continued_fit(fit: Callable[..., Any]) -> Callable[..., Any]:
     def fit_or_restore(self: Any, *args: Any, **kwargs: Any) -> Any:
         before = _learned(self)
         try:
+            validate_params(self)
             return checked_fit(self, *args, **kwargs)
         except BaseException:
             _restore(self, before)

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 from pandas.api import types
 from sklearn.preprocessing import LabelEncoder
-from sklearn.utils import get_tags
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import assert_all_finite, check_array, check_consistent_length, column_or_1d
 
@@ -24,7 +23,7 @@ def plain_target(estimator: Any, X: Any, y: Any) -> np.ndarray:
         Named in the errors.
     X : array-like or DataFrame
         Must have as many rows; must not hold the target as a column.
-    y : array-like of shape (n_rows,), or (n_rows, n_outputs) where the estimator's tags say so
+    y : array-like of shape (n_rows,), or (n_rows, n_outputs) where the estimator takes several outputs
         Numbers, text, booleans, categories, nullable or not; several outputs are numbers.
 
     Returns
@@ -40,7 +39,7 @@ def plain_target(estimator: Any, X: Any, y: Any) -> np.ndarray:
     if y is None:
         name = type(estimator).__name__
         raise ValueError(f"{name} requires y to be passed, but the target y is None")
-    if get_tags(estimator).target_tags.multi_output and np.ndim(y) == 2 and np.shape(y)[1] > 1:
+    if getattr(estimator, "_takes_several_outputs", False) and _n_columns(y) > 1:
         return _several_outputs(X, y)
     column_name = getattr(y, "name", None)
     if types.is_extension_array_dtype(y):
@@ -56,6 +55,11 @@ def plain_target(estimator: Any, X: Any, y: Any) -> np.ndarray:
     check_consistent_length(X, array)
     _check_is_no_column(X, column_name, array)
     return array
+
+
+def _n_columns(y: Any) -> int:
+    shape = y.shape if hasattr(y, "shape") else np.asarray(y, dtype=object).shape
+    return shape[1] if len(shape) == 2 else 1
 
 
 def _several_outputs(X: Any, y: Any) -> np.ndarray:

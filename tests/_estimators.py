@@ -11,11 +11,38 @@ from typing import Any
 from sklearn.base import BaseEstimator
 from sklearn.linear_model import LogisticRegression, Ridge
 from skorch import NeuralNet
+from torch import Tensor, nn
 
 from hybridlearn.trees import BoostedTreesClassifier, BoostedTreesRegressor
 
 SMALL_TREES = {"n_estimators": 10, "learning_rate": 0.3}
-SMALL_NET = {"hidden_layer_sizes": (16,), "max_epochs": 10, "learning_rate": 0.02}
+
+
+class Perceptron(nn.Module):
+    """A user's module: the nets on arrays tell it how many features and outputs there are."""
+
+    def __init__(self, n_features: int, n_outputs: int, d_hidden: int = 16):
+        super().__init__()
+        self.hidden = nn.Sequential(nn.Linear(n_features, d_hidden), nn.SiLU())
+        self.output = nn.Linear(d_hidden, n_outputs)
+
+    def forward(self, X: Tensor) -> Tensor:
+        return self.output(self.hidden(X))
+
+    def embed(self, X: Tensor) -> Tensor:
+        return self.hidden(X)
+
+
+# The families of nets by name, each in a size of a few hundred weights.
+SMALL_NETS: dict[str, dict[str, Any]] = {
+    "TabularMLP": {"hidden_layer_sizes": (16,)},
+    "TabularResNet": {"n_blocks": 1, "d_block": 16, "d_hidden": 16},
+    "FTTransformer": {"n_blocks": 1, "d_block": 8, "n_heads": 2, "d_hidden": 8},
+    "TabM": {"k": 4, "n_blocks": 1, "d_block": 16},
+    "Module": {"module": Perceptron},
+}
+SHORT_TRAINING = {"max_epochs": 10, "learning_rate": 0.02}
+SMALL_NET = {**SMALL_NETS["TabularMLP"], **SHORT_TRAINING}
 
 # Arguments by class name: those that are required, and those whose defaults are slow.
 SMALL: dict[str, dict[str, Any]] = {
@@ -29,13 +56,16 @@ SMALL: dict[str, dict[str, Any]] = {
         "estimators": [("trees", BoostedTreesRegressor(**SMALL_TREES)), ("linear", Ridge())],
         "cv": 2,
     },
-    "TabularMLPClassifier": SMALL_NET,
-    "TabularMLPRegressor": SMALL_NET,
+    **{
+        f"{family}{kind}": {**size, **SHORT_TRAINING}
+        for family, size in SMALL_NETS.items()
+        for kind in ("Classifier", "Regressor")
+    },
 }
 
 
-def small(cls: type[BaseEstimator]) -> BaseEstimator:
-    return cls(**SMALL.get(cls.__name__, {}))
+def small(cls: type[BaseEstimator], **changes: Any) -> BaseEstimator:
+    return cls(**{**SMALL.get(cls.__name__, {}), **changes})
 
 
 def public_estimators(package: ModuleType) -> list[type[BaseEstimator]]:

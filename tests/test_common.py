@@ -9,7 +9,7 @@ from collections.abc import Callable
 from types import ModuleType
 
 import pytest
-from _estimators import SMALL, hidden_estimators, public_estimators, small
+from _estimators import SMALL, SMALL_NETS, hidden_estimators, public_estimators, small
 from sklearn.base import BaseEstimator
 from sklearn.utils.estimator_checks import estimator_checks_generator, parametrize_with_checks
 
@@ -25,8 +25,11 @@ EXPECTED_FAILURES: dict[str, dict[str, str]] = {
     "BoostedTreesRegressor": {WEIGHTS_ARE_REPETITIONS: INNER_SPLIT},
     "HybridClassifier": {WEIGHTS_ARE_REPETITIONS: CROSS_FITTED},
     "HybridRegressor": {WEIGHTS_ARE_REPETITIONS: CROSS_FITTED},
-    "TabularMLPClassifier": {WEIGHTS_ARE_REPETITIONS: MINI_BATCHES},
-    "TabularMLPRegressor": {WEIGHTS_ARE_REPETITIONS: MINI_BATCHES},
+    **{
+        f"{family}{kind}": {WEIGHTS_ARE_REPETITIONS: MINI_BATCHES}
+        for family in SMALL_NETS
+        for kind in ("Classifier", "Regressor")
+    },
 }
 
 ESTIMATORS = public_estimators(hybridlearn)

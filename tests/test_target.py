@@ -11,8 +11,9 @@ import pytest
 from numpy.testing import assert_array_equal
 from sklearn.base import BaseEstimator
 from sklearn.exceptions import DataConversionWarning
+from sklearn.utils.estimator_checks import _NotAnArray
 
-from hybridlearn._target import encode_classes, plain_target, read_groups, read_weights, to_numbers
+from hybridlearn._target import encode_classes, find_classes, plain_target, read_groups, read_weights, to_numbers
 
 X = np.zeros((3, 1))
 NOBODY = BaseEstimator()
@@ -175,7 +176,8 @@ def test_a_target_made_of_a_column_with_gaps_keeps_its_name_and_is_no_leak(dtype
     ],
 )
 def test_classes_are_sorted_and_of_their_own_type(y: np.ndarray, classes: list, codes: list[int]) -> None:
-    found, encoded = encode_classes(NOBODY, y)
+    found = find_classes(NOBODY, y)
+    encoded = encode_classes(found, y)
     assert found.dtype == y.dtype
     assert found.tolist() == classes
     assert encoded.dtype == np.int64
@@ -184,12 +186,86 @@ def test_classes_are_sorted_and_of_their_own_type(y: np.ndarray, classes: list, 
 
 def test_one_class_is_an_error_that_shows_it() -> None:
     with pytest.raises(ValueError, match=r"y holds one class only \('yes'\); BaseEstimator needs at least 2 classes"):
-        encode_classes(NOBODY, np.array(["yes", "yes"], dtype=object))
+        find_classes(NOBODY, np.array(["yes", "yes"], dtype=object))
 
 
 def test_a_continuous_target_has_no_classes() -> None:
     with pytest.raises(ValueError, match="Unknown label type: continuous"):
-        encode_classes(NOBODY, np.array([0.5, 1.5, 2.5]))
+        find_classes(NOBODY, np.array([0.5, 1.5, 2.5]))
+
+
+@pytest.mark.parametrize(
+    ("classes", "y"),
+    [([2, 5], [5, 7, 2]), (["a", "b"], ["c", "a"]), ([False, True], [2, 1]), ([0.0, 1.0], [0.5])],
+    ids=str,
+)
+def test_a_label_that_is_not_among_the_classes_is_named(classes: list, y: list) -> None:
+    with pytest.raises(ValueError, match=r"y holds labels \[.*\] that are not among the classes \["):
+        encode_classes(np.array(classes), np.array(y))
+
+
+def test_codes_are_places_among_classes_of_which_some_are_not_there() -> None:
+    assert encode_classes(np.array(["a", "b", "c"]), np.array(["c", "a", "c"])).tolist() == [2, 0, 2]
+    assert encode_classes(np.array([1, 2, 3]), np.array([2])).tolist() == [1]
+
+
+class ManyOutputs(BaseEstimator):
+    _takes_several_outputs = True
+
+
+@pytest.mark.parametrize(
+    "y",
+    [
+        np.array([[1.5, 0], [2, 1], [3, 0]]),
+        [[1.5, 0], [2, 1], [3, 0]],
+        pd.DataFrame({"a": [1.5, 2, 3], "b": [0, 1, 0]}),
+        pd.DataFrame({"a": [1.5, 2, 3], "b": [0, 1, 0]}).astype({"a": "Float64", "b": "Int64"}),
+        pd.DataFrame({"a": [1.5, 2, 3], "b": [False, True, False]}),
+    ],
+    ids=["array", "lists", "frame", "nullable", "mixed"],
+)
+def test_several_outputs_become_a_plain_array_where_the_estimator_takes_them(y: Any) -> None:
+    outputs = plain_target(ManyOutputs(), X, y)
+    assert type(outputs) is np.ndarray
+    assert outputs.dtype.kind == "f"
+    assert outputs.tolist() == [[1.5, 0], [2, 1], [3, 0]]
+    with pytest.raises(ValueError, match="y should be a 1d array"):
+        plain_target(NOBODY, X, y)
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        pytest.param([[1, np.nan], [2, 1], [3, 0]], "Input y contains NaN", id="missing"),
+        pytest.param(pd.DataFrame({"a": [1, None, 3], "b": 0}), "1 rows have no target", id="missing in a frame"),
+        pytest.param(pd.DataFrame({"a": [1, pd.NA, 3], "b": 0}, dtype="Int64"), "1 rows have no target", id="NA"),
+        pytest.param([[1, np.inf], [2, 1], [3, 0]], "Input y contains infinity", id="infinite"),
+        pytest.param([[1, 0], [2, 1]], r"inconsistent numbers of samples: \[3, 2\]", id="too short"),
+        pytest.param(np.array([["a", "b"]] * 3, dtype=object), "could not convert string", id="text"),
+    ],
+)
+def test_several_outputs_that_are_no_target_are_named(y: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        plain_target(ManyOutputs(), X, y)
+
+
+def test_one_of_several_outputs_among_the_columns_is_an_error() -> None:
+    y = pd.DataFrame({"a": [1.5, 2, 3], "t": [0, 1, 0]})
+    for column in ([0, 1, 0], pd.array([0, 1, 0], dtype="Int64"), [0.0, 1.0, 0.0]):
+        with pytest.raises(ValueError, match=r"column 't' of X is the target itself; drop it: X.drop\(columns='t'\)"):
+            plain_target(ManyOutputs(), pd.DataFrame({"t": column}), y)
+    assert plain_target(ManyOutputs(), pd.DataFrame({"t": [1, 1, 0]}), y).shape == (3, 2)
+
+
+def test_one_column_is_one_output_also_where_several_are_taken() -> None:
+    with pytest.warns(DataConversionWarning, match="column-vector y"):
+        assert plain_target(ManyOutputs(), X, [[1], [2], [3]]).tolist() == [1, 2, 3]
+
+
+@pytest.mark.parametrize("data", ["list", "not an array"])
+def test_a_target_need_not_know_the_functions_of_numpy(data: str) -> None:
+    y = [1, 2, 3] if data == "list" else _NotAnArray(np.array([1, 2, 3]))
+    assert plain_target(ManyOutputs(), X, y).tolist() == [1, 2, 3]
 
 
 def test_numbers_of_a_regression_are_float64() -> None:

@@ -19,7 +19,7 @@ from hybridlearn._fitting import continued_fit, whole_fit
 from hybridlearn._progress import FitProgress
 from hybridlearn._random import RandomState, draw_seed
 from hybridlearn.table import TrainingRows, read_training_rows
-from hybridlearn.training import History, TensorTable, TrainingSettings, infer, train
+from hybridlearn.training import History, Moments, TensorTable, TrainingSettings, infer, train
 
 # the parameters that the trainer takes as they are
 _SETTINGS = (
@@ -135,6 +135,7 @@ class BaseNet(CallbackSupportMixin, BaseEstimator):
             fraction = self.validation_fraction
             train_side, stop_side = rows.sides(stratify=self._is_classifier, fraction=fraction, seed=seed)
         self.stopping_rows_ = rows.positions[stop_side]
+        self.__dict__.pop("moments_", None)
         stopping = self._table(rows, stop_side) if len(stop_side) else None
         self._train(self._table(rows, train_side), stopping, self._settings(seed, device, len(train_side)))
         return self
@@ -172,7 +173,7 @@ class BaseNet(CallbackSupportMixin, BaseEstimator):
         one_epoch = self._settings(seed, device, len(rows), max_epochs=1, weight_averaging=0.0)
         before: History = getattr(self, "history_", [])
         table = self._table(rows, np.arange(len(rows)))
-        self.optimizer_state_ = self._train(table, None, one_epoch, getattr(self, "optimizer_state_", None))
+        self.moments_ = self._train(table, None, one_epoch, getattr(self, "moments_", None))
         self.history_: History = [*before, {**self.history_[-1], "epoch": len(before) + 1}]
         self.n_iter_ = len(self.history_)
         return self
@@ -196,17 +197,17 @@ class BaseNet(CallbackSupportMixin, BaseEstimator):
         training: TensorTable,
         stopping: TensorTable | None,
         settings: TrainingSettings,
-        optimizer_state: dict[str, Any] | None = None,
-    ) -> dict[str, Any]:
+        moments: Moments | None = None,
+    ) -> Moments:
         def build() -> nn.Module:
             # what an earlier fit has learned stays as it is until this one ends
             return copy.deepcopy(self.module_) if hasattr(self, "module_") else self._build_module(training)
 
         with FitProgress(self, settings.max_epochs, unit="epoch", verbose=self.verbose) as progress:
             criterion = self._criterion(training)
-            trained = train(build, criterion, training, stopping, settings, progress.step, optimizer_state)
+            trained = train(build, criterion, training, stopping, settings, progress.step, moments)
         self.module_, self.history_, self.n_iter_ = trained.module, trained.history, len(trained.history)
-        return trained.optimizer_state
+        return trained.moments
 
     def _settings(self, seed: int, device: torch.device, n_rows: int, **changes: Any) -> TrainingSettings:
         own = {name: getattr(self, name) for name in _SETTINGS} | changes

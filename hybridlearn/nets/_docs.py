@@ -37,7 +37,8 @@ _TRAINING = """
         Share of the running mean of the weights that a step keeps; the mean is what stops early and predicts. 0 takes
         no mean.
     batch_size : int or "auto", default=?
-        Rows a step; "auto" is the power of two from 32 to 256 that is nearest to a twentieth of the training rows.
+        Rows a step; "auto" is the power of two from 32 to 256 that is nearest, in ratio, to a twentieth of the
+        training rows.
     max_epochs : int, default=?
         Upper bound of passes over the training rows.
     early_stopping : bool, default=?

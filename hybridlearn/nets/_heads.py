@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from scipy.special import expit
-from sklearn.utils.multiclass import type_of_target
 from torch import Tensor, nn
 
 from hybridlearn._compat import StrOptions, real
@@ -20,18 +19,31 @@ CLASSIFIER_CONSTRAINTS: dict = {
     "loss": [StrOptions({"log_loss", "focal", "logit_adjusted"})],
     "focal_gamma": [real(0, closed="left")],
     "label_smoothing": [real(0, 1, closed="left")],
+    "class_weight": [dict, StrOptions({"balanced"}), None],
 }
 REGRESSOR_CONSTRAINTS: dict = {
     "loss": [StrOptions({"squared_error", "huber", "absolute_error", "quantile"})],
     "huber_delta": [real(0, closed="neither")],
     "quantile": [real(0, 1, closed="neither")],
 }
-classifier_parameters = also_takes(loss="log_loss", focal_gamma=2.0, label_smoothing=0.0, class_weight=None)
-regressor_parameters = also_takes(loss="squared_error", huber_delta=1.0, quantile=0.5)
+
+
+def classifier_parameters(cls: type) -> type:
+    """Class decorator: the parameters that a net has as a classifier."""
+    cls._parameter_constraints = {**cls._parameter_constraints, **CLASSIFIER_CONSTRAINTS}  # type: ignore[attr-defined]
+    return also_takes(loss="log_loss", focal_gamma=2.0, label_smoothing=0.0, class_weight=None)(cls)
+
+
+def regressor_parameters(cls: type) -> type:
+    """Class decorator: the parameters that a net has as a regressor."""
+    cls._parameter_constraints = {**cls._parameter_constraints, **REGRESSOR_CONSTRAINTS}  # type: ignore[attr-defined]
+    return also_takes(loss="squared_error", huber_delta=1.0, quantile=0.5)(cls)
 
 
 class NetClassifierHead(ClassifierHead):
     """A net with one log-odds (binary), one output a class, or one log-odds a label where rows may have several."""
+
+    _takes_several_outputs: ClassVar[bool] = True
 
     def _announce_classes(self, classes: Any) -> None:
         if classes is not None and not hasattr(self, "classes_"):
@@ -46,9 +58,9 @@ class NetClassifierHead(ClassifierHead):
         self.multilabel_ = is_multilabel
         if not is_multilabel:
             return super()._encode_target(y)
-        kind = type_of_target(y)
-        if kind != "multilabel-indicator":
-            raise ValueError(f"y of several columns must hold labels as zeros and ones, got a {kind} target")
+        others = np.setdiff1d(y, [0, 1]).tolist()
+        if others:
+            raise ValueError(f"y of several columns must hold labels as zeros and ones, got {others[:5]} too")
         if len(getattr(self, "classes_", y[0])) != y.shape[1]:
             raise ValueError(f"y has {y.shape[1]} labels, the fit that goes on has {len(self.classes_)}")
         self.classes_ = np.arange(y.shape[1])
@@ -141,6 +153,8 @@ class NetClassifierHead(ClassifierHead):
 
 class NetRegressorHead(RegressorHead):
     """A net on the standardised target, whose predictions stay within the targets that it has seen."""
+
+    _takes_several_outputs: ClassVar[bool] = True
 
     def _announce_classes(self, classes: Any) -> None:
         if classes is not None:

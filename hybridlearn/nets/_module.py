@@ -32,11 +32,13 @@ class BaseModule(BaseNet):
     _inference_dtype: ClassVar[torch.dtype] = torch.float32
 
     def _read(self, X: Any, *, reset: bool) -> np.ndarray:
-        array = X if np.ndim(X) < 3 else check_array(X, allow_nd=True, input_name="X", estimator=self)
-        if np.ndim(array) < 3:
+        n_dimensions = X.ndim if hasattr(X, "ndim") else np.asarray(X).ndim
+        if n_dimensions > 2:
+            array = check_array(X, allow_nd=True, input_name="X", estimator=self)
+            if reset:
+                self.n_features_in_ = array.shape[1]
+        else:
             array = validate_data(self, X, reset=reset)
-        elif reset:
-            self.n_features_in_ = array.shape[1]
         if reset:
             self.row_shape_ = array.shape[1:]
         elif array.shape[1:] != self.row_shape_:
@@ -44,10 +46,14 @@ class BaseModule(BaseNet):
         return array
 
     def _inputs(self, X: np.ndarray, rows: np.ndarray) -> dict[str, Tensor]:
-        return {"X": torch.tensor(X[rows], dtype=torch.float32)}
+        inputs = torch.tensor(X[rows], dtype=torch.float32)
+        if not inputs.isfinite().all():
+            raise ValueError("X holds values beyond float32 (3.4e38); scale them, with StandardScaler for example")
+        return {"X": inputs}
 
     def _build_module(self, training: TensorTable) -> nn.Module:
-        if isinstance(self.module, nn.Module) or not callable(self.module):
+        is_other_class = isinstance(self.module, type) and not issubclass(self.module, nn.Module)
+        if is_other_class or isinstance(self.module, nn.Module) or not callable(self.module):
             raise TypeError(
                 f"module must be a class of torch.nn.Module, or a function that makes one, got {self.module!r:.80}; "
                 "its arguments go into module_params"

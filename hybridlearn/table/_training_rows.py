@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from hybridlearn._splits import inner_split
 from hybridlearn._target import plain_target, read_groups, read_weights
@@ -95,7 +96,7 @@ def read_training_rows(
     """
     # fitted attributes are there only where a fit goes on: then the columns must be the same
     table = reader(estimator, X, reset=not hasattr(estimator, "n_features_in_"))
-    target = plain_target(estimator, table, y)
+    target = plain_target(estimator, X if isinstance(X, pd.DataFrame) else table, y)
     weight = read_weights(sample_weight, table)
     groups = read_groups(groups, table)
     n_handed, rows = len(target), np.flatnonzero(weight)

@@ -2,11 +2,12 @@
 
 from hybridlearn.training._batches import TensorBatches, TensorTable
 from hybridlearn.training._net import DivergedError, WeightedNet
-from hybridlearn.training._train import History, Trained, TrainingSettings, infer, train
+from hybridlearn.training._train import History, Moments, Trained, TrainingSettings, infer, train
 
 __all__ = [
     "DivergedError",
     "History",
+    "Moments",
     "TensorBatches",
     "TensorTable",
     "Trained",

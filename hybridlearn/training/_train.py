@@ -6,7 +6,6 @@ import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import skorch
@@ -20,6 +19,7 @@ from hybridlearn.training._batches import TensorTable
 from hybridlearn.training._net import Averaging, Patience, StopTraining, WeightedNet
 
 History = list[dict[str, float]]
+Moments = dict[int, dict[str, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -66,13 +66,13 @@ class Trained:
         On the CPU, in evaluation mode, with the weights of the best epoch.
     history : list of dict
         One record an epoch.
-    optimizer_state : dict
-        After the last step, on the CPU.
+    moments : dict of int to dict of str to Tensor
+        AdamW's running means of each parameter, on the CPU.
     """
 
     module: nn.Module
     history: History
-    optimizer_state: dict[str, Any]
+    moments: Moments
 
 
 class _Tell(skorch.callbacks.Callback):
@@ -104,7 +104,7 @@ def train(
     valid_rows: TensorTable | None,
     settings: TrainingSettings,
     on_epoch: Callable[[dict[str, float]], bool] | None = None,
-    optimizer_state: dict[str, Any] | None = None,
+    moments: Moments | None = None,
 ) -> Trained:
     """Train a module.
 
@@ -119,8 +119,8 @@ def train(
     settings : TrainingSettings
     on_epoch : callable, optional
         Is given each epoch's record (``epoch``, ``train_loss``, ``valid_loss``); returns whether to stop.
-    optimizer_state : dict, optional
-        Of an earlier training of the same module, to go on as if it had not ended.
+    moments : dict, optional
+        What an earlier training of the same module left, to go on as if it had not ended. Stays as it is.
 
     Returns
     -------
@@ -134,16 +134,15 @@ def train(
     with torch_seed(settings.seed, cuda_indices(settings.device)), alone_on(settings.device):
         net = _build_net(build_module(), criterion, valid_rows, settings, on_epoch)
         net.initialize()
-        if optimizer_state is not None:
-            net.optimizer_.load_state_dict(optimizer_state)
+        if moments is not None:
+            net.optimizer_.load_state_dict(net.optimizer_.state_dict() | {"state": copy.deepcopy(moments)})
         net.partial_fit(rows.to(settings.device))
     history = [{k: v for k, v in epoch.items() if k != "batches"} for epoch in net.history]
-    return Trained(net.kept_module.cpu().eval(), history, _on_the_cpu(net.optimizer_.state_dict()))
+    return Trained(net.kept_module.cpu().eval(), history, _moments(net.optimizer_))
 
 
-def _on_the_cpu(optimizer_state: dict[str, Any]) -> dict[str, Any]:
-    moments = {i: {name: t.cpu() for name, t in of.items()} for i, of in optimizer_state["state"].items()}
-    return optimizer_state | {"state": moments}
+def _moments(optimizer: torch.optim.Optimizer) -> Moments:
+    return {i: {name: t.cpu() for name, t in of.items()} for i, of in optimizer.state_dict()["state"].items()}
 
 
 def _build_net(

@@ -6,15 +6,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from _estimators import SMALL_NET
+from _nets import NETS, tiny
 from sklearn.callback import FitCallback
 
 from hybridlearn.nets import TabularMLPClassifier, TabularMLPRegressor
 from hybridlearn.training import DivergedError
 
-FAST = {**SMALL_NET, "random_state": 0}
-PAIR = [TabularMLPClassifier, TabularMLPRegressor]
-STOPS_EARLY = {**FAST, "max_epochs": 100, "learning_rate": 0.1, "n_iter_no_change": 2}
+FAST = {"max_epochs": 6}
+STOPS_EARLY = {"max_epochs": 100, "learning_rate": 0.1, "n_iter_no_change": 2}
 
 
 class Watcher:
@@ -50,12 +49,12 @@ def test_the_watcher_keeps_the_protocol() -> None:
 @pytest.mark.parametrize(
     "settings", [FAST, {**FAST, "early_stopping": False}, STOPS_EARLY], ids=["all", "no stopping", "stops early"]
 )
-@pytest.mark.parametrize("cls", PAIR)
+@pytest.mark.parametrize("cls", NETS)
 def test_a_callback_sees_one_task_an_epoch(
     cls: type, settings: dict[str, Any], numbers: np.ndarray, noisy: np.ndarray
 ) -> None:
     watcher = Watcher()
-    net = cls(**settings).set_callbacks(watcher).fit(numbers, noisy > 0)
+    net = tiny(cls, **settings).set_callbacks(watcher).fit(numbers, noisy > 0)
     assert (net.n_iter_ < settings["max_epochs"]) == (settings is STOPS_EARLY)
     assert watcher.events == told(net.n_iter_)
 
@@ -64,23 +63,23 @@ def test_a_callback_sees_one_task_an_epoch(
 def test_a_callback_may_stop_the_training(early_stopping: bool, numbers: np.ndarray, noisy: np.ndarray) -> None:
     settings = {**FAST, "early_stopping": early_stopping}
     watcher = Watcher(stop_after=3)
-    stopped = TabularMLPRegressor(**settings).set_callbacks(watcher).fit(numbers, noisy)
+    stopped = tiny(TabularMLPRegressor, **settings).set_callbacks(watcher).fit(numbers, noisy)
     assert watcher.events == told(3)
     assert stopped.n_iter_ == 3
-    three_epochs = TabularMLPRegressor(**{**settings, "max_epochs": 3}).fit(numbers, noisy)
+    three_epochs = tiny(TabularMLPRegressor, **{**settings, "max_epochs": 3}).fit(numbers, noisy)
     np.testing.assert_array_equal(stopped.predict(numbers), three_epochs.predict(numbers))
 
 
 def test_callbacks_only_watch(numbers: np.ndarray, noisy: np.ndarray) -> None:
-    watched = TabularMLPRegressor(**FAST).set_callbacks(Watcher()).fit(numbers, noisy)
-    alone = TabularMLPRegressor(**FAST).fit(numbers, noisy)
+    watched = tiny(TabularMLPRegressor, **FAST).set_callbacks(Watcher()).fit(numbers, noisy)
+    alone = tiny(TabularMLPRegressor, **FAST).fit(numbers, noisy)
     np.testing.assert_array_equal(watched.predict(numbers), alone.predict(numbers))
     assert watched.history_ == alone.history_
 
 
 def test_a_callback_is_torn_down_when_the_fit_fails(numbers: np.ndarray, noisy: np.ndarray) -> None:
     watcher = Watcher()
-    net = TabularMLPRegressor(**{**FAST, "learning_rate": 1e30}).set_callbacks(watcher)
+    net = tiny(TabularMLPRegressor, **{**FAST, "learning_rate": 1e30}).set_callbacks(watcher)
     with pytest.raises(DivergedError):
         net.fit(numbers, noisy)
     assert watcher.events[0] == "setup"
@@ -91,7 +90,7 @@ def test_a_callback_is_torn_down_when_the_fit_fails(numbers: np.ndarray, noisy: 
 def test_verbose_draws_a_bar_on_stderr(
     capsys: pytest.CaptureFixture[str], numbers: np.ndarray, noisy: np.ndarray
 ) -> None:
-    TabularMLPClassifier(**FAST, verbose=1).fit(numbers, noisy > 0)
+    tiny(TabularMLPClassifier, **FAST, verbose=1).fit(numbers, noisy > 0)
     out, err = capsys.readouterr()
     assert out == ""
     assert "TabularMLPClassifier" in err
@@ -101,5 +100,5 @@ def test_verbose_draws_a_bar_on_stderr(
 
 
 def test_silence_is_the_default(capsys: pytest.CaptureFixture[str], numbers: np.ndarray, noisy: np.ndarray) -> None:
-    TabularMLPRegressor(**STOPS_EARLY).fit(numbers, noisy)
+    tiny(TabularMLPRegressor, **STOPS_EARLY).fit(numbers, noisy)
     assert capsys.readouterr() == ("", "")

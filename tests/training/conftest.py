@@ -1,29 +1,28 @@
-"""A small mixed table as tensors, a module for it, and the settings to train it."""
+"""A small mixed table as tensors, a module for it, the settings to train it, and the training itself."""
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from hybridlearn.modules import TabularMLP
+from hybridlearn.modules import MLP, CategoricalEmbedding, CrossEntropy, PeriodicEmbedding, TableEmbedding, TabularNet
 from hybridlearn.training import TensorTable, TrainingSettings
 
 
-class BinaryLoss(nn.BCEWithLogitsLoss):
-    """Takes outputs of shape (n, 1) and targets of shape (n,)."""
-
-    def forward(self, outputs: Tensor, target: Tensor) -> Tensor:
-        return super().forward(outputs.squeeze(1), target)
+def tiny_net(dropout: float) -> TabularNet:
+    embedding = TableEmbedding(PeriodicEmbedding(3), CategoricalEmbedding([4]))
+    return TabularNet(embedding, MLP(14, hidden_layer_sizes=(8,), dropout=dropout), nn.Linear(8, 1))
 
 
 @pytest.fixture
-def criterion() -> type[nn.Module]:
-    return BinaryLoss
+def criterion() -> nn.Module:
+    return CrossEntropy()
 
 
 @pytest.fixture
@@ -35,7 +34,7 @@ def make_table() -> Callable[..., TensorTable]:
         x_num = torch.randn(n_rows, 3, generator=generator)
         x_cat = torch.randint(4, (n_rows, 1), generator=generator)
         noise = torch.randn(n_rows, generator=generator)
-        target = (x_num[:, 0] + x_cat[:, 0] - 1.5 + noise > 0).float()
+        target = (x_num[:, 0] + x_cat[:, 0] - 1.5 + noise > 0).float().unsqueeze(1)
         weight = torch.rand(n_rows, generator=generator) + 0.5
         return TensorTable({"x_num": x_num, "x_cat": x_cat}, target, weight / weight.mean())
 
@@ -44,12 +43,12 @@ def make_table() -> Callable[..., TensorTable]:
 
 @pytest.fixture
 def build() -> Callable[[], nn.Module]:
-    return lambda: TabularMLP(3, [4], 1, hidden_layer_sizes=(8,), dropout=0.0)
+    return lambda: tiny_net(0.0)
 
 
 @pytest.fixture
 def build_with_dropout() -> Callable[[], nn.Module]:
-    return lambda: TabularMLP(3, [4], 1, hidden_layer_sizes=(8,), dropout=0.5)
+    return lambda: tiny_net(0.5)
 
 
 @pytest.fixture
@@ -57,6 +56,9 @@ def make_settings() -> Callable[..., TrainingSettings]:
     settings = TrainingSettings(
         learning_rate=0.01,
         weight_decay=0.1,
+        l1=0.0,
+        gradient_clipping=math.inf,
+        weight_averaging=0.0,
         batch_size=16,
         max_epochs=4,
         n_iter_no_change=100,

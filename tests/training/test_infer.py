@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from hybridlearn.modules import TabularMLP
+from hybridlearn.modules import MLP, CategoricalEmbedding, TableEmbedding, TabularNet
 from hybridlearn.training import infer
 
 DEVICES = ["cpu"] + ["cuda"] * torch.cuda.is_available() + ["mps"] * torch.backends.mps.is_available()
@@ -17,7 +17,8 @@ CPU = torch.device("cpu")
 @pytest.fixture
 def module() -> nn.Module:
     torch.manual_seed(0)
-    return TabularMLP(3, [4], 2, hidden_layer_sizes=(8,), dropout=0.5).eval()
+    embedding = TableEmbedding(nn.Identity(), CategoricalEmbedding([4]))
+    return TabularNet(embedding, MLP(5, hidden_layer_sizes=(8,), dropout=0.5), nn.Linear(8, 2)).eval()
 
 
 @pytest.fixture
@@ -65,3 +66,9 @@ def test_every_device_says_the_same(device: str, module: nn.Module, inputs: dict
     out = infer(module, inputs, torch.device(device))
     assert out.dtype == np.float64
     np.testing.assert_allclose(out, module(**inputs).detach().numpy(), atol=1e-5)
+
+
+def test_another_method_and_another_precision_may_be_asked(module: nn.Module, inputs: dict[str, Tensor]) -> None:
+    hidden = infer(module, inputs, CPU, method="embed", dtype=torch.float32)
+    assert hidden.shape == (50, 8)
+    np.testing.assert_array_equal(hidden, module.embed(**inputs).detach().double().numpy())

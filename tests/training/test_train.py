@@ -20,10 +20,15 @@ MakeSettings = Callable[..., TrainingSettings]
 DEVICES = ["cpu"] + ["cuda"] * torch.cuda.is_available() + ["mps"] * torch.backends.mps.is_available()
 
 
+def fit(*args: Any) -> tuple[nn.Module, History]:
+    trained = train(*args)
+    return trained.module, trained.history
+
+
 def weighted_loss(module: nn.Module, table: TensorTable, rows: Any = slice(None)) -> Tensor:
     inputs, (target, weight) = table[rows]
-    losses = binary_cross_entropy_with_logits(module(**inputs).squeeze(1), target, reduction="none")
-    return (losses * weight).sum()
+    losses = binary_cross_entropy_with_logits(module(**inputs), target, reduction="none")
+    return (losses.squeeze(1) * weight).sum()
 
 
 def train_by_hand(
@@ -65,26 +70,26 @@ def same_weights(one: nn.Module, other: nn.Module) -> bool:
 
 
 def test_training_is_the_loop_written_by_hand(
-    build_with_dropout: Build, criterion: type[nn.Module], make_table: MakeTable, make_settings: MakeSettings
+    build_with_dropout: Build, criterion: nn.Module, make_table: MakeTable, make_settings: MakeSettings
 ) -> None:
     table, valid = make_table(50), make_table(20, seed=1)  # 16 + 16 + 16 + 2 rows: the last batch is short
     settings = make_settings(max_epochs=3)
     by_hand, expected = train_by_hand(build_with_dropout, table, valid, settings)
-    _, history = train(build_with_dropout, criterion, table, valid, settings)
+    _, history = fit(build_with_dropout, criterion, table, valid, settings)
     assert [record["epoch"] for record in history] == [1, 2, 3]
     for record, by_hand_record in zip(history, expected, strict=True):
         assert record == pytest.approx(by_hand_record, rel=1e-6)
-    to_the_end, _ = train(build_with_dropout, criterion, table, None, settings)
+    to_the_end, _ = fit(build_with_dropout, criterion, table, None, settings)
     assert_same_weights(to_the_end, by_hand, atol=1e-6)
 
 
 def test_the_history_holds_the_mean_loss_a_unit_of_weight(
-    build: Build, criterion: type[nn.Module], make_table: MakeTable, make_settings: MakeSettings
+    build: Build, criterion: nn.Module, make_table: MakeTable, make_settings: MakeSettings
 ) -> None:
     """At a rate of nothing the weights stay: the batches' losses then sum to that of the whole table."""
     table, valid = make_table(50), make_table(30, seed=1)
     heavier = TensorTable(valid.inputs, valid.target, valid.weight * 3)
-    module, history = train(
+    module, history = fit(
         build, criterion, table, heavier, make_settings(learning_rate=1e-30, weight_decay=0.0, max_epochs=1)
     )
     with torch.no_grad():
@@ -94,17 +99,17 @@ def test_the_history_holds_the_mean_loss_a_unit_of_weight(
 
 
 def test_without_rows_to_stop_all_epochs_are_run(
-    build: Build, criterion: type[nn.Module], make_table: MakeTable, make_settings: MakeSettings
+    build: Build, criterion: nn.Module, make_table: MakeTable, make_settings: MakeSettings
 ) -> None:
-    _, history = train(build, criterion, make_table(20), None, make_settings(n_iter_no_change=1, max_epochs=7))
+    _, history = fit(build, criterion, make_table(20), None, make_settings(n_iter_no_change=1, max_epochs=7))
     assert [set(record) for record in history] == [{"epoch", "train_loss"}] * 7
     assert [type(record["train_loss"]) for record in history] == [float] * 7
 
 
 def test_the_module_comes_back_on_the_cpu_and_evaluating(
-    build: Build, criterion: type[nn.Module], make_table: MakeTable, make_settings: MakeSettings
+    build: Build, criterion: nn.Module, make_table: MakeTable, make_settings: MakeSettings
 ) -> None:
-    module, _ = train(build, criterion, make_table(20), None, make_settings())
+    module, _ = fit(build, criterion, make_table(20), None, make_settings())
     assert not any(part.training for part in module.modules())
     assert {p.device.type for p in module.parameters()} == {"cpu"}
 
@@ -113,10 +118,10 @@ OVERFITTING = {"learning_rate": 0.05, "max_epochs": 60, "n_iter_no_change": 5}
 
 
 def test_early_stopping_goes_back_to_the_best_weights(
-    build: Build, criterion: type[nn.Module], make_table: MakeTable, make_settings: MakeSettings
+    build: Build, criterion: nn.Module, make_table: MakeTable, make_settings: MakeSettings
 ) -> None:
     valid = make_table(30, seed=1)
-    module, history = train(build, criterion, make_table(40), valid, make_settings(**OVERFITTING))
+    module, history = fit(build, criterion, make_table(40), valid, make_settings(**OVERFITTING))
     losses = [record["valid_loss"] for record in history]
     best = int(np.argmin(losses))
     assert 0 < best < len(losses) - 1, "the case is no test else"
@@ -127,12 +132,12 @@ def test_early_stopping_goes_back_to_the_best_weights(
 
 
 def test_the_last_epoch_may_end_before_patience_does_and_the_best_weights_still_come_back(
-    build: Build, criterion: type[nn.Module], make_table: MakeTable, make_settings: MakeSettings
+    build: Build, criterion: nn.Module, make_table: MakeTable, make_settings: MakeSettings
 ) -> None:
     valid = make_table(30, seed=1)
-    _, history = train(build, criterion, make_table(40), valid, make_settings(**OVERFITTING))
+    _, history = fit(build, criterion, make_table(40), valid, make_settings(**OVERFITTING))
     ends_early = make_settings(**OVERFITTING | {"max_epochs": len(history) - 2})
-    module, history = train(build, criterion, make_table(40), valid, ends_early)
+    module, history = fit(build, criterion, make_table(40), valid, ends_early)
     best = min(record["valid_loss"] for record in history)
     assert history[-1]["valid_loss"] > best
     with torch.no_grad():
@@ -143,19 +148,19 @@ def test_the_last_epoch_may_end_before_patience_does_and_the_best_weights_still_
 
 
 def test_the_seed_decides_to_the_last_bit(
-    build_with_dropout: Build, criterion: type[nn.Module], make_table: MakeTable, make_settings: MakeSettings
+    build_with_dropout: Build, criterion: nn.Module, make_table: MakeTable, make_settings: MakeSettings
 ) -> None:
     runs = []
     for global_seed, seed in [(1, 0), (2, 0), (1, 5)]:
         torch.manual_seed(global_seed)
-        runs.append(train(build_with_dropout, criterion, make_table(40), None, make_settings(seed=seed)))
+        runs.append(fit(build_with_dropout, criterion, make_table(40), None, make_settings(seed=seed)))
     assert same_weights(runs[0][0], runs[1][0])
     assert runs[0][1] == runs[1][1]
     assert not same_weights(runs[0][0], runs[2][0])
 
 
 def test_the_seed_decides_the_order_of_the_rows_too(
-    criterion: type[nn.Module], make_table: MakeTable, make_settings: MakeSettings, build: Build
+    criterion: nn.Module, make_table: MakeTable, make_settings: MakeSettings, build: Build
 ) -> None:
     state = build().state_dict()
 
@@ -164,17 +169,15 @@ def test_the_seed_decides_the_order_of_the_rows_too(
         module.load_state_dict(state)
         return module
 
-    one, other = (
-        train(always_the_same, criterion, make_table(40), None, make_settings(seed=seed))[0] for seed in (0, 1)
-    )
+    one, other = (fit(always_the_same, criterion, make_table(40), None, make_settings(seed=seed))[0] for seed in (0, 1))
     assert not same_weights(one, other)
 
 
 def test_global_seeds_are_left_alone(
-    build_with_dropout: Build, criterion: type[nn.Module], make_table: MakeTable, make_settings: MakeSettings
+    build_with_dropout: Build, criterion: nn.Module, make_table: MakeTable, make_settings: MakeSettings
 ) -> None:
     before = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()
-    train(build_with_dropout, criterion, make_table(40), make_table(10, seed=1), make_settings())
+    fit(build_with_dropout, criterion, make_table(40), make_table(10, seed=1), make_settings())
     assert torch.equal(torch.get_rng_state(), before[0])
     np.testing.assert_array_equal(np.random.get_state()[1], before[1])
     assert random.getstate() == before[2]
@@ -184,7 +187,7 @@ def test_global_seeds_are_left_alone(
 
 
 def test_a_row_of_weight_two_is_that_row_twice(
-    build: Build, criterion: type[nn.Module], make_table: MakeTable, make_settings: MakeSettings
+    build: Build, criterion: nn.Module, make_table: MakeTable, make_settings: MakeSettings
 ) -> None:
     table = make_table(20)
     counts = torch.ones(20)
@@ -193,12 +196,12 @@ def test_a_row_of_weight_two_is_that_row_twice(
     twice = torch.arange(20).repeat_interleave(counts.int())
     repeated = TensorTable({k: t[twice] for k, t in table.inputs.items()}, table.target[twice], torch.ones(25))
     whole = make_settings(batch_size=25, max_epochs=20)
-    one, one_history = train(build, criterion, weighted, None, whole)
-    other, other_history = train(build, criterion, repeated, None, whole)
+    one, one_history = fit(build, criterion, weighted, None, whole)
+    other, other_history = fit(build, criterion, repeated, None, whole)
     assert_same_weights(one, other, atol=1e-4)
     for record, other_record in zip(one_history, other_history, strict=True):
         assert record == pytest.approx(other_record, rel=1e-4)
-    plain, _ = train(build, criterion, TensorTable(table.inputs, table.target, torch.ones(20)), None, whole)
+    plain, _ = fit(build, criterion, TensorTable(table.inputs, table.target, torch.ones(20)), None, whole)
     with pytest.raises(AssertionError):
         assert_same_weights(one, plain, atol=1e-4)
 
@@ -207,10 +210,10 @@ def test_a_row_of_weight_two_is_that_row_twice(
 
 
 def test_every_epoch_is_told_with_its_losses(
-    build: Build, criterion: type[nn.Module], make_table: MakeTable, make_settings: MakeSettings
+    build: Build, criterion: nn.Module, make_table: MakeTable, make_settings: MakeSettings
 ) -> None:
     told: list[dict[str, float]] = []
-    _, history = train(
+    _, history = fit(
         build, criterion, make_table(40), make_table(10, seed=1), make_settings(), lambda record: told.append(record)
     )
     assert [{k: record[k] for k in ("epoch", "train_loss", "valid_loss")} for record in told] == history
@@ -218,10 +221,10 @@ def test_every_epoch_is_told_with_its_losses(
 
 
 def test_the_epoch_that_ends_patience_is_told_too(
-    build: Build, criterion: type[nn.Module], make_table: MakeTable, make_settings: MakeSettings
+    build: Build, criterion: nn.Module, make_table: MakeTable, make_settings: MakeSettings
 ) -> None:
     told: list[float] = []
-    _, history = train(
+    _, history = fit(
         build,
         criterion,
         make_table(40),
@@ -234,13 +237,13 @@ def test_the_epoch_that_ends_patience_is_told_too(
 
 
 def test_who_is_told_may_stop_the_training_and_gets_the_best_weights(
-    build: Build, criterion: type[nn.Module], make_table: MakeTable, make_settings: MakeSettings
+    build: Build, criterion: nn.Module, make_table: MakeTable, make_settings: MakeSettings
 ) -> None:
     valid = make_table(30, seed=1)
-    _, free = train(build, criterion, make_table(40), valid, make_settings(**OVERFITTING))
+    _, free = fit(build, criterion, make_table(40), valid, make_settings(**OVERFITTING))
     best = int(np.argmin([record["valid_loss"] for record in free]))
     for stop_after in (best + 1, best + 3):  # right at the best epoch, and past it
-        module, history = train(
+        module, history = fit(
             build,
             criterion,
             make_table(40),
@@ -256,12 +259,12 @@ def test_who_is_told_may_stop_the_training_and_gets_the_best_weights(
 
 @pytest.mark.parametrize("device", DEVICES)
 def test_every_device_learns_the_same(
-    device: str, build: Build, criterion: type[nn.Module], make_table: MakeTable, make_settings: MakeSettings
+    device: str, build: Build, criterion: nn.Module, make_table: MakeTable, make_settings: MakeSettings
 ) -> None:
     """Initial weights and row order are drawn on the CPU, so devices differ by rounding only."""
     table, valid = make_table(40), make_table(20, seed=1)
     settings = make_settings(device=torch.device(device))
-    module, history = train(build, criterion, table, valid, settings)
+    module, history = fit(build, criterion, table, valid, settings)
     _, expected = train_by_hand(build, table, valid, settings)
     assert {p.device.type for p in module.parameters()} == {"cpu"}
     for record, by_hand in zip(history, expected, strict=True):
