@@ -63,7 +63,7 @@ class BaseNet(CallbackSupportMixin, BaseEstimator):
         gradient_clipping: float = math.inf,
         weight_averaging: float = 0.998,
         batch_size: int | str = "auto",
-        max_epochs: int = 400,
+        max_epochs: int = 256,
         early_stopping: bool = True,
         validation_fraction: float = 0.15,
         n_iter_no_change: int = 16,

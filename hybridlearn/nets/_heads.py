@@ -46,9 +46,12 @@ class NetClassifierHead(ClassifierHead):
     _takes_several_outputs: ClassVar[bool] = True
 
     def _announce_classes(self, classes: Any) -> None:
-        if classes is not None and not hasattr(self, "classes_"):
-            self.multilabel_ = False
-            self.classes_ = np.unique(classes)
+        if classes is None:
+            return
+        if not hasattr(self, "classes_"):
+            self.multilabel_, self.classes_ = False, np.unique(classes)
+        elif not np.array_equal(np.unique(classes), self.classes_):
+            raise ValueError(f"classes={np.asarray(classes).tolist()[:10]} are not those of the first call")
 
     def _encode_target(self, y: np.ndarray) -> np.ndarray:
         """Class codes, int64 of shape (n_rows,), or zeros and ones of shape (n_rows, n_labels)."""

@@ -15,7 +15,7 @@ from hybridlearn.nets._table_net import BaseEmbeddedNet
 from hybridlearn.training import TensorTable
 
 
-@also_takes(numeric_embedding="quantile", d_embedding=8, learning_rate=3e-3)
+@also_takes(numeric_embedding="quantile", d_embedding=8, learning_rate=4e-3)
 @leads_with(k=16, n_blocks=2, d_block=128, dropout=0.1)
 class BaseTabM(BaseEmbeddedNet):
     """The parameters of TabM and the module they build."""

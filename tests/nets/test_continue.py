@@ -83,6 +83,14 @@ def test_classes_are_announced_at_the_first_call(cls: type, numbers: np.ndarray,
 
 
 @pytest.mark.parametrize("cls", CLASSIFIERS)
+def test_other_classes_than_in_the_first_call_are_named(cls: type, numbers: np.ndarray, noisy: np.ndarray) -> None:
+    net = tiny(cls).partial_fit(numbers, noisy > 0, classes=[False, True])
+    with pytest.raises(ValueError, match=r"classes=\[0, 1, 2\] are not those of the first call"):
+        net.partial_fit(numbers, noisy > 0, classes=[0, 1, 2])
+    assert net.partial_fit(numbers, noisy > 0, classes=[True, False]).n_iter_ == 2
+
+
+@pytest.mark.parametrize("cls", CLASSIFIERS)
 def test_a_call_may_hold_one_class(cls: type, numbers: np.ndarray) -> None:
     net = tiny(cls, early_stopping=False).partial_fit(numbers[:60], np.zeros(60, dtype=int), classes=[0, 1])
     assert np.isfinite(net.partial_fit(numbers[60:], np.ones(60, dtype=int)).margin(numbers)).all()
