@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import RLock
 from typing import Any
 
 import numpy as np
@@ -49,11 +50,17 @@ def seed_nested(estimator: Any, rng: np.random.RandomState, *, overwrite: bool =
     return estimator
 
 
+_TORCH_STATE = RLock()
+
+
 @contextmanager
 def torch_seed(seed: int, cuda_devices: list[int]) -> Iterator[None]:
-    """Seed torch inside the block and put its global random state back afterwards."""
+    """Seed torch inside the block and put its global random state back afterwards.
+
+    The state is one for the whole process: threads that ask for it take turns.
+    """
     import torch
 
-    with torch.random.fork_rng(devices=cuda_devices):
+    with _TORCH_STATE, torch.random.fork_rng(devices=cuda_devices):
         torch.manual_seed(seed)
         yield

@@ -137,12 +137,14 @@ class PiecewiseLinearEmbedding(nn.Module):
 
 
 class MissingValueEmbedding(nn.Module):
-    """Give a missing number a learned vector of its column, and any other number its embedding.
+    """Embed a missing number as 0 plus a learned vector of its column, and any other number as it is.
+
+    The vectors start at zero: in a column that had no gaps in training a gap counts as 0.
 
     Parameters
     ----------
     embedding : Module
-        From ``(n_rows, n_features)`` to ``(n_rows, n_features, d_embedding)``; sees 0 for a missing number.
+        From ``(n_rows, n_features)`` to ``(n_rows, n_features, d_embedding)``.
     n_features, d_embedding : int
 
     **Shape:** input ``(n_rows, n_features)``, NaN where missing; output ``(n_rows, n_features, d_embedding)``.
@@ -157,9 +159,8 @@ class MissingValueEmbedding(nn.Module):
     def __init__(self, embedding: nn.Module, n_features: int, d_embedding: int):
         super().__init__()
         self.embedding = embedding
-        bound = 1 / math.sqrt(d_embedding)
-        self.missing = nn.Parameter(torch.empty(n_features, d_embedding).uniform_(-bound, bound))
+        self.missing = nn.Parameter(torch.zeros(n_features, d_embedding))
 
     def forward(self, x: Tensor) -> Tensor:
         is_missing = x.isnan()
-        return torch.where(is_missing.unsqueeze(-1), self.missing, self.embedding(x.masked_fill(is_missing, 0.0)))
+        return self.embedding(x.masked_fill(is_missing, 0.0)) + is_missing.unsqueeze(-1) * self.missing

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from inspect import isroutine
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -112,7 +113,8 @@ class BaseNet(CallbackSupportMixin, BaseEstimator):
         y : array-like of shape (n_rows,) or (n_rows, n_outputs)
             Target; of several outputs, numbers or zeros and ones.
         sample_weight : array-like of shape (n_rows,), optional
-            Multiplies a row's loss; rows of weight 0 are left out. Default: 1 each.
+            Multiplies a row's loss; rows of weight 0 are left out. Scales and bins of columns are those of the rows
+            without their weights. Default: 1 each.
         groups : array-like of shape (n_rows,), optional
             Rows of one group stay on one side of the early-stopping split.
 
@@ -151,7 +153,7 @@ class BaseNet(CallbackSupportMixin, BaseEstimator):
         X : array-like or DataFrame of shape (n_rows, n_columns)
         y : array-like of shape (n_rows,) or (n_rows, n_outputs)
         classes : array-like of shape (n_classes,), optional
-            For a classifier all labels that may come, in the first call. Default: those in `y`.
+            For a classifier of one label a row, all that may come, in the first call. Default: those in `y`.
         sample_weight : array-like of shape (n_rows,), optional
 
         Returns
@@ -248,7 +250,7 @@ class BaseNet(CallbackSupportMixin, BaseEstimator):
         ndarray of shape (n_rows, n_features), float64
         """
         check_is_fitted(self)
-        if not hasattr(self.module_, "embed"):
+        if not isroutine(getattr(self.module_, "embed", None)):
             raise TypeError(f"{type(self.module_).__name__} has no method embed; give it one with forward's arguments")
         return self._infer(X, "embed")
 
@@ -274,10 +276,10 @@ class BaseNet(CallbackSupportMixin, BaseEstimator):
         check_is_fitted(self)
         if ax is None:
             ax = require("matplotlib.pyplot", purpose="plot_history").subplots()[1]
-        epochs = [record["epoch"] for record in self.history_]
         for name in ("train_loss", "valid_loss"):
-            if name in self.history_[0]:
-                ax.plot(epochs, [record[name] for record in self.history_], label=name)
+            curve = [(record["epoch"], record[name]) for record in self.history_ if name in record]
+            if curve:
+                ax.plot(*zip(*curve, strict=True), label=name)
         ax.set(xlabel="epoch", ylabel="loss", title=type(self).__name__)
         ax.legend()
         return ax

@@ -30,7 +30,7 @@ _TRAINING = """
     weight_decay : float, default=?
         Of AdamW.
     l1 : float, default=?
-        Times the sum of the absolute weights (not biases, not norms), added to the loss.
+        Times the sum of the absolute weights (matrices of that name, not biases, not norms), added to the loss.
     gradient_clipping : float, default=?
         Largest norm of a step's gradient, in units of the loss; infinity leaves it alone.
     weight_averaging : float, default=?
@@ -48,7 +48,8 @@ _TRAINING = """
     n_iter_no_change : int, default=?
         Epochs without a lower loss before training stops.
     warm_start : bool, default=?
-        Whether ``fit`` goes on from the weights, scales and levels of the last fit.
+        Whether ``fit`` goes on from the weights, scales and levels of the last fit; parameters of the architecture
+        then have no effect.
     device : str, default=?
         A torch device; "auto" takes CUDA, then MPS, then the CPU. The fitted net is kept on the CPU. Fits in several
         processes take turns on a GPU.

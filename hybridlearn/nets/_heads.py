@@ -48,6 +48,8 @@ class NetClassifierHead(ClassifierHead):
     def _announce_classes(self, classes: Any) -> None:
         if classes is None:
             return
+        if len(np.unique(classes)) < 2:
+            raise ValueError(f"classes={np.asarray(classes).tolist()} must hold at least 2 labels")
         if not hasattr(self, "classes_"):
             self.multilabel_, self.classes_ = False, np.unique(classes)
         elif not np.array_equal(np.unique(classes), self.classes_):
@@ -57,7 +59,7 @@ class NetClassifierHead(ClassifierHead):
         """Class codes, int64 of shape (n_rows,), or zeros and ones of shape (n_rows, n_labels)."""
         is_multilabel = y.ndim == 2
         if is_multilabel != getattr(self, "multilabel_", is_multilabel):
-            raise ValueError("y must hold one label a row, or several, as in the fit that goes on")
+            raise ValueError("y must hold one label a row where classes or an earlier call say so, else several")
         self.multilabel_ = is_multilabel
         if not is_multilabel:
             return super()._encode_target(y)

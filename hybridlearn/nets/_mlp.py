@@ -52,7 +52,7 @@ class TabularMLPClassifier(NetClassifierHead, BaseTabularMLP):
     (:class:`~hybridlearn.table.TableEncoder`, :class:`~hybridlearn.modules.TabularNet`); AdamW minimises the
     weighted cross-entropy. Missing values, text categories, datetimes and sample weights are taken as they are; `y`
     of several columns of zeros and ones is multi-label.
-    The embeddings and the scaling are those of RealMLP [1]_; unlike it, the net is small, trains at a constant
+    Embedding and scaling of numbers are those of RealMLP [1]_; unlike it, the net is small, trains at a constant
     rate and stops early.
 
     Parameters

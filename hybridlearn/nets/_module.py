@@ -16,8 +16,6 @@ from hybridlearn.nets._docs import net_doc
 from hybridlearn.nets._heads import NetClassifierHead, NetRegressorHead, classifier_parameters, regressor_parameters
 from hybridlearn.training import TensorTable
 
-BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
-
 
 @leads_with(module=Parameter.empty, module_params=None)
 class BaseModule(BaseNet):
@@ -61,18 +59,23 @@ class BaseModule(BaseNet):
         X = training.inputs["X"]
         sizes = {"n_features": X.shape[1], "n_outputs": self._n_outputs}
         wanted = {name: size for name, size in sizes.items() if name in signature(self.module).parameters}
-        module = self.module(**wanted | (self.module_params or {}))
+        try:
+            module = self.module(**wanted | (self.module_params or {}))
+        except TypeError as error:
+            raise TypeError(f"module cannot be made with module_params={self.module_params!r}: {error}") from error
         if not isinstance(module, nn.Module):
             raise TypeError(f"module must make a torch.nn.Module, got a {type(module).__name__}")
         self._check_outputs(module, X[:2])
-        if self.batch_size == 1 and any(isinstance(part, BATCH_NORMS) for part in module.modules()):
-            raise ValueError("batch_size=1 is too few for the batch norm of the module; take 2 or more")
         return module
 
     def _check_outputs(self, module: nn.Module, X: Tensor) -> None:
         """Two rows through the module, which also gives lazy layers their shapes."""
-        with torch.no_grad():
-            outputs = module.eval()(X)
+        try:
+            with torch.no_grad():
+                outputs = module.eval()(X)
+        except RuntimeError as error:
+            name = type(module).__name__
+            raise ValueError(f"module {name} cannot take float32 inputs of shape {tuple(X.shape)}: {error}") from error
         wanted = (len(X), self._n_outputs)
         if not isinstance(outputs, Tensor) or tuple(outputs.shape) != wanted:
             got = tuple(outputs.shape) if isinstance(outputs, Tensor) else type(outputs).__name__

@@ -60,9 +60,8 @@ class TabMClassifier(NetClassifierHead, BaseTabM):
     """TabM for classification of mixed tables: many perceptrons that share their weights [1]_.
 
     `k` members differ by vectors that scale their inputs and outputs; each learns under a loss of its own, and their
-    margins are averaged, which does what an ensemble does at little more than the cost of one net. Two things differ
-    from the paper: it averages probabilities, which hybrids cannot add; and stops on single members' losses, we on
-    that of the mean.
+    margins are averaged, which does what an ensemble does at little more than the cost of one net. The paper averages
+    probabilities, which hybrids cannot add.
 
     Parameters
     ----------

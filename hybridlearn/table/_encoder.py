@@ -21,15 +21,14 @@ class TableEncoder(TransformerMixin, BaseEstimator):
     """Encode numbers, booleans, datetimes and categories for nets and linear models.
 
     Numbers (booleans as 0 and 1, datetimes as seconds and parts) are centred at the median, scaled by the
-    interquartile range and clipped smoothly to +-3, as in RealMLP [1]_; unlike there, a column whose quartiles
-    coincide is scaled by half its range. Categories become integer codes: 0 for a level that is unseen or beyond
+    interquartile range and clipped smoothly to +-3, as in RealMLP [1]_; a column whose quartiles coincide is
+    scaled by half its range. Categories become integer codes: 0 for a level that is unseen or beyond
     `max_levels`, 1 for missing, 2 and up for the levels in sorted order; or one column a level. The target is never
     looked at.
 
-    A column of numbers that is constant in ``fit`` is encoded as 0, whatever numbers it holds later; one that is
-    all missing, whatever it holds. Infinite values
-    count as +-1e38. An object column that mixes types is read as text. Unseen levels give one
-    :class:`UnseenCategoryWarning`.
+    A column of numbers that is constant in ``fit`` is encoded as 0, whatever numbers it holds later; one that is all
+    missing in ``fit`` is missing later too, whatever it holds. Infinite values count as +-1e38. An object column that
+    mixes types is read as text. Unseen levels give one :class:`UnseenCategoryWarning`.
 
     Parameters
     ----------

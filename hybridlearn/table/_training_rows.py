@@ -95,7 +95,8 @@ def read_training_rows(
         Naming what cannot be used.
     """
     # fitted attributes are there only where a fit goes on: then the columns must be the same
-    table = reader(estimator, X, reset=not hasattr(estimator, "n_features_in_"))
+    goes_on = hasattr(estimator, "n_features_in_")
+    table = reader(estimator, X, reset=not goes_on)
     target = plain_target(estimator, X if isinstance(X, pd.DataFrame) else table, y)
     weight = read_weights(sample_weight, table)
     groups = read_groups(groups, table)
@@ -103,6 +104,6 @@ def read_training_rows(
     if len(rows) < n_handed:
         table, target, weight = take_rows(table, rows), target[rows], weight[rows]
         groups = read_groups(None if groups is None else groups[rows], table)
-    if len(rows) < 2:
+    if len(rows) < (1 if goes_on else 2):
         raise ValueError(f"a fit needs 2 rows of positive weight, got n_samples = {len(rows)}")
     return TrainingRows(table, estimator._encode_target(target), weight, groups, rows, n_handed)

@@ -121,6 +121,8 @@ class WeightedNet(skorch.NeuralNet):
     def get_loss(self, y_pred: Tensor, y_true: tuple[Tensor, Tensor], *args: Any, **kwargs: Any) -> Tensor:
         """Weighted mean loss of a batch; the criterion gives one loss a row, or a row and member."""
         target, weight = y_true
+        if y_pred.ndim not in (2, 3):
+            raise ValueError(f"the module returned shape {tuple(y_pred.shape)} in training, not (n_rows, n_outputs)")
         if y_pred.ndim < 3:
             return (self.criterion_(y_pred, target) * weight).mean()
         n_rows, n_members = y_pred.shape[:2]
@@ -139,7 +141,8 @@ class WeightedNet(skorch.NeuralNet):
     def _penalty(self) -> Tensor:
         named = self.module_.named_parameters()
         # a vector named weight is the scale of a norm
-        return self.l1 * torch.stack([p.abs().sum() for name, p in named if "weight" in name and p.ndim > 1]).sum()
+        sums = [p.abs().sum() for name, p in named if "weight" in name and p.ndim > 1]
+        return self.l1 * sum(sums, start=torch.zeros((), device=self.device))
 
     def run_single_epoch(
         self, iterator: TensorBatches | None, training: bool, prefix: str, step_fn: Callable, **fit_params: Any
@@ -156,6 +159,11 @@ class WeightedNet(skorch.NeuralNet):
             weight = batch[1][1]
             losses[i], weights[i] = step["loss"].detach() * len(weight), weight.sum()
         loss = float(losses.sum() / weights.sum())
+        if training and len(self.history) == 1 and not losses[0].isfinite():
+            raise DivergedError(
+                "the loss of the first batch is infinite or NaN before any step: the inputs, the target or the module "
+                "leave the numbers of float32"
+            )
         if not math.isfinite(loss):
             raise DivergedError(
                 f"the {prefix} loss became {loss} in epoch {len(self.history)}; lower learning_rate (it is {self.lr:g})"

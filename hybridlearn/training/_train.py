@@ -16,10 +16,12 @@ from torch import Tensor, nn
 from hybridlearn._device import alone_on, cuda_indices
 from hybridlearn._random import torch_seed
 from hybridlearn.training._batches import TensorTable
-from hybridlearn.training._net import Averaging, Patience, StopTraining, WeightedNet
+from hybridlearn.training._net import Averaging, DivergedError, Patience, StopTraining, WeightedNet
 
 History = list[dict[str, float]]
 Moments = dict[int, dict[str, Tensor]]
+
+_BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,11 @@ class Trained:
     moments: Moments
 
 
+def _record(epoch: dict[str, float]) -> dict[str, float]:
+    """An epoch of skorch's history without its batches."""
+    return {name: value for name, value in epoch.items() if name != "batches"}
+
+
 class _Tell(skorch.callbacks.Callback):
     """Calls a function after each epoch and keeps its answer, whether to stop."""
 
@@ -83,7 +90,7 @@ class _Tell(skorch.callbacks.Callback):
         self.stop = False
 
     def on_epoch_end(self, net: skorch.NeuralNet, **kwargs: object) -> None:
-        self.stop = self.on_epoch(net.history[-1])
+        self.stop = self.on_epoch(_record(net.history[-1]))
 
 
 class _Obey(skorch.callbacks.Callback):
@@ -134,15 +141,25 @@ def train(
     with torch_seed(settings.seed, cuda_indices(settings.device)), alone_on(settings.device):
         net = _build_net(build_module(), criterion, valid_rows, settings, on_epoch)
         net.initialize()
+        _check_batch_norm(net.module_, min(settings.batch_size, len(rows)))
         if moments is not None:
             net.optimizer_.load_state_dict(net.optimizer_.state_dict() | {"state": copy.deepcopy(moments)})
         net.partial_fit(rows.to(settings.device))
-    history = [{k: v for k, v in epoch.items() if k != "batches"} for epoch in net.history]
-    return Trained(net.kept_module.cpu().eval(), history, _moments(net.optimizer_))
+    history = [_record(epoch) for epoch in net.history]
+    module = net.kept_module.cpu().eval()
+    if not all(p.isfinite().all() for p in module.parameters()):
+        # the loss of an epoch is taken before its last step
+        raise DivergedError(f"the weights became infinite or NaN; lower learning_rate (it is {net.lr:g})")
+    return Trained(module, history, _moments(net.optimizer_))
 
 
 def _moments(optimizer: torch.optim.Optimizer) -> Moments:
     return {i: {name: t.cpu() for name, t in of.items()} for i, of in optimizer.state_dict()["state"].items()}
+
+
+def _check_batch_norm(module: nn.Module, n_rows_a_step: int) -> None:
+    if n_rows_a_step == 1 and any(isinstance(part, _BATCH_NORMS) for part in module.modules()):
+        raise ValueError("steps of one row are too few for the module's batch norm; give 2 rows, batch_size=2 or more")
 
 
 def _build_net(
@@ -194,7 +211,7 @@ def infer(
     *,
     method: str = "forward",
     dtype: torch.dtype = torch.float64,
-    batch_size: int = 1024,
+    batch_size: int = 256,
 ) -> np.ndarray:
     """Outputs of a trained module for many rows.
 
@@ -208,11 +225,16 @@ def infer(
         Of the module; takes the inputs in their order.
     dtype : torch.dtype, default=torch.float64
         Of the pass on the CPU: in float64 a row's output does not depend on the rows beside it. Elsewhere float32.
-    batch_size : int, default=1024
+    batch_size : int, default=256
 
     Returns
     -------
     ndarray of shape (n_rows, ...), float64
+
+    Raises
+    ------
+    ValueError
+        Where an output is infinite or NaN.
     """
     dtype = dtype if device.type == "cpu" else torch.float32
     module = copy.deepcopy(module).to(device=device, dtype=dtype).eval()
@@ -222,7 +244,11 @@ def infer(
         for start in range(0, n_rows, batch_size):
             batch = {k: _cast(t[start : start + batch_size], device, dtype) for k, t in inputs.items()}
             outputs.append(getattr(module, method)(*batch.values()).cpu().double().numpy())
-    return np.concatenate(outputs)
+    result = np.concatenate(outputs)
+    n_lost = int((~np.isfinite(result.reshape(n_rows, -1))).any(axis=1).sum())
+    if n_lost:
+        raise ValueError(f"{type(module).__name__} gives infinite or NaN outputs for {n_lost} of {n_rows} rows of X")
+    return result
 
 
 def _cast(tensor: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:

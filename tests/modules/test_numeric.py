@@ -310,15 +310,15 @@ def test_edges_may_be_arrays_and_travel_with_the_weights() -> None:
 
 
 @each_embedding
-def test_a_missing_number_is_the_vector_of_its_column_and_others_are_embedded(build: Build) -> None:
+def test_a_missing_number_is_zero_plus_the_vector_of_its_column_and_others_are_embedded(build: Build) -> None:
     torch.manual_seed(0)
     inner = build(3)
-    embedding = MissingValueEmbedding(inner, 3, 4)
+    embedding = shake(MissingValueEmbedding(inner, 3, 4))
     x = torch.tensor([[torch.nan, 1.0, 2.0], [0.5, torch.nan, torch.nan], [0.1, 0.2, 0.3]])
     out, plain = embedding(x), inner(x.nan_to_num(0.0))
     for i in range(3):
         for j in range(3):
-            expected = embedding.missing[j] if x[i, j].isnan() else plain[i, j]
+            expected = plain[i, j] + embedding.missing[j] if x[i, j].isnan() else plain[i, j]
             assert torch.equal(out[i, j], expected), (i, j)
 
 
@@ -328,7 +328,7 @@ def test_a_missing_number_by_hand() -> None:
     embedding = MissingValueEmbedding(inner, 2, 1)
     set_values(embedding, missing=[[-7.0], [-9.0]])
     out = embedding(torch.tensor([[4.0, torch.nan], [torch.nan, 5.0], [0.0, 0.0]]))
-    assert out.squeeze(2).tolist() == [[9.0, -9.0], [-7.0, 15.0], [1.0, 0.0]]
+    assert out.squeeze(2).tolist() == [[9.0, -9.0], [-6.0, 15.0], [1.0, 0.0]]
 
 
 def test_the_embedding_sees_zero_for_a_missing_number() -> None:
@@ -355,26 +355,13 @@ def test_missing_numbers_bring_no_nan_into_gradients(build: Build) -> None:
 
 
 @each_embedding
-def test_a_missing_number_teaches_its_vector_and_nothing_else(build: Build) -> None:
-    torch.manual_seed(0)
-    inner = shake(build(3))
-    embedding = MissingValueEmbedding(inner, 3, 4)
-    x = torch.randn(30, 3)
-    inner(x)[:20, [0, 2]].square().sum().backward()
-    without = {name: p.grad.clone() for name, p in inner.named_parameters()}
-    embedding.zero_grad()
-    x[:, 1] = torch.nan
-    x[20:] = torch.nan
-    embedding(x).square().sum().backward()
-    for name, parameter in inner.named_parameters():
-        assert_allclose(parameter.grad, without[name], rtol=1e-4, atol=1e-4, err_msg=name)
-    n_missing = torch.tensor([[10.0], [30.0], [10.0]])
-    assert_allclose(embedding.missing.grad, 2 * n_missing * embedding.missing.detach(), rtol=1e-5)
+def test_a_missing_number_teaches_its_vector(build: Build) -> None:
+    embedding = MissingValueEmbedding(shake(build(3)), 3, 4)
+    embedding(torch.tensor([[0.5, torch.nan, 0.1]])).sum().backward()
+    assert_allclose(embedding.missing.grad, np.outer([0, 1, 0], np.ones(4)))
 
 
-def test_the_vectors_of_missing_numbers_start_as_lines_do() -> None:
-    torch.manual_seed(0)
-    start = MissingValueEmbedding(nn.Identity(), 100, 25).missing
-    assert start.shape == (100, 25)
-    assert 0.19 < float(start.detach().abs().max()) <= 0.2
-    assert len(start.detach().unique(dim=0)) == 100
+@each_embedding
+def test_at_the_start_a_missing_number_is_zero(build: Build) -> None:
+    embedding = MissingValueEmbedding(build(3), 3, 4)
+    assert torch.equal(embedding(torch.full((2, 3), torch.nan)), embedding(torch.zeros(2, 3)))

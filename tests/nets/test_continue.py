@@ -5,6 +5,8 @@ from __future__ import annotations
 import pickle
 from typing import Any
 
+import matplotlib
+import matplotlib.pyplot
 import numpy as np
 import pandas as pd
 import pytest
@@ -113,10 +115,10 @@ def test_another_number_of_outputs_is_named(cls: type, numbers: np.ndarray) -> N
     net = tiny(cls).partial_fit(numbers, y)
     before = learned(net)
     for wrong in (y[:, :2], y[:, 0]):
-        with pytest.raises(ValueError, match="the fit that goes on"):
+        with pytest.raises(ValueError, match="the fit that goes on|an earlier call"):
             net.partial_fit(numbers, wrong)
         assert learned(net) == before
-    with pytest.raises(ValueError, match="the fit that goes on"):
+    with pytest.raises(ValueError, match="the fit that goes on|an earlier call"):
         tiny(cls).partial_fit(numbers, y[:, 0]).partial_fit(numbers, y)
 
 
@@ -295,3 +297,24 @@ def test_a_warm_fit_forgets_the_optimizer_of_earlier_calls(cls: type, numbers: n
     stale = net.moments_
     net.fit(numbers, y)
     assert getattr(net, "moments_", None) is not stale
+
+
+@pytest.mark.parametrize("cls", NETS)
+def test_one_row_is_enough_to_go_on(cls: type, numbers: np.ndarray, noisy: np.ndarray) -> None:
+    y = target(cls, noisy)
+    net = tiny(cls).partial_fit(numbers, y)
+    assert net.partial_fit(numbers[:1], y[:1]).n_iter_ == 2
+
+
+@pytest.mark.parametrize("cls", CLASSIFIERS)
+def test_one_class_is_too_few_to_begin_with(cls: type, numbers: np.ndarray) -> None:
+    with pytest.raises(ValueError, match=r"classes=\[0\] must hold at least 2 labels"):
+        tiny(cls).partial_fit(numbers, np.zeros(120, dtype=int), classes=[0])
+
+
+def test_a_history_that_went_on_is_drawn(numbers: np.ndarray, noisy: np.ndarray) -> None:
+    matplotlib.use("Agg")
+    axes = tiny(REGRESSORS[0]).fit(numbers, noisy).partial_fit(numbers, noisy).plot_history()
+    lengths = {line.get_label(): len(line.get_xdata()) for line in axes.lines}
+    assert lengths["train_loss"] == lengths["valid_loss"] + 1
+    matplotlib.pyplot.close(axes.figure)

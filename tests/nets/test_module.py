@@ -234,10 +234,10 @@ def test_averaged_weights_come_with_statistics_of_batch_norm_that_fit(
 @pytest.mark.parametrize("cls", PAIR)
 def test_steps_of_one_row_are_too_few_for_batch_norm(cls: type, numbers: np.ndarray, noisy: np.ndarray) -> None:
     net = tiny(cls, module=Normed, batch_size=1)
-    with pytest.raises(ValueError, match="batch_size=1 is too few for the batch norm of the module; take 2 or more"):
+    with pytest.raises(ValueError, match="steps of one row are too few for the module's batch norm"):
         net.fit(numbers, target(cls, noisy))
     one_row = tiny(cls, module=Normed, early_stopping=False, max_epochs=1).fit(numbers, np.arange(120) % 2)
-    with pytest.raises(ValueError, match="2 rows"):
+    with pytest.raises(ValueError, match="give 2 rows, batch_size=2 or more"):
         one_row.partial_fit(numbers[:1], [1])
 
 
@@ -307,3 +307,13 @@ def test_a_net_pickled_here_says_the_same_elsewhere_to_the_last_bit(numbers: np.
     fresh = [sys.executable, "-c", LOAD, str(TESTS)]
     done = subprocess.run(fresh, input=load, capture_output=True, check=False)
     assert done.stdout.decode() == "10\n", done.stderr.decode()
+
+
+@pytest.mark.parametrize("cls", PAIR)
+def test_a_module_that_cannot_be_made_or_run_is_named(cls: type, numbers: np.ndarray, noisy: np.ndarray) -> None:
+    y = target(cls, noisy)
+    with pytest.raises(TypeError, match=r"cannot be made with module_params=\{'depth': 3\}"):
+        tiny(cls, module_params={"depth": 3}).fit(numbers, y)
+    wide = {"module": nn.Linear, "module_params": {"in_features": 4, "out_features": 1}}
+    with pytest.raises(ValueError, match=r"module Linear cannot take float32 inputs of shape \(2, 3\)"):
+        tiny(cls, **wide).fit(numbers, y)

@@ -72,3 +72,9 @@ def test_another_method_and_another_precision_may_be_asked(module: nn.Module, in
     hidden = infer(module, inputs, CPU, method="embed", dtype=torch.float32)
     assert hidden.shape == (50, 8)
     np.testing.assert_array_equal(hidden, module.embed(**inputs).detach().double().numpy())
+
+
+def test_outputs_beyond_numbers_are_an_error(module: nn.Module, inputs: dict[str, Tensor]) -> None:
+    inputs["x_num"][[3, 7]] = torch.nan
+    with pytest.raises(ValueError, match="TabularNet gives infinite or NaN outputs for 2 of 50 rows"):
+        infer(module, inputs, CPU)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
-from hybridlearn.training import History, TensorTable, TrainingSettings, train
+from hybridlearn.training import DivergedError, History, TensorTable, TrainingSettings, train
 
 Build = Callable[[], nn.Module]
 MakeTable = Callable[..., TensorTable]
@@ -269,3 +270,50 @@ def test_every_device_learns_the_same(
     assert {p.device.type for p in module.parameters()} == {"cpu"}
     for record, by_hand in zip(history, expected, strict=True):
         assert record == pytest.approx(by_hand, rel=1e-4)
+
+
+def test_weights_beyond_numbers_after_the_last_step_are_an_error(
+    build: Build, criterion: nn.Module, make_table: MakeTable, make_settings: MakeSettings
+) -> None:
+    """The loss of the only epoch, taken before its only step, is still finite."""
+    settings = make_settings(learning_rate=1e38, weight_decay=10.0, max_epochs=1, batch_size=100)
+    with pytest.raises(
+        DivergedError, match=r"the weights became infinite or NaN; lower learning_rate \(it is 1e\+38\)"
+    ):
+        fit(build, criterion, make_table(40), None, settings)
+
+
+def test_a_loss_that_was_never_a_number_is_not_blamed_on_the_rate(
+    build: Build, criterion: nn.Module, make_table: MakeTable, make_settings: MakeSettings
+) -> None:
+    table = make_table(40)
+    table.inputs["x_num"][:] = torch.nan
+    with pytest.raises(DivergedError, match="the first batch is infinite or NaN before any step"):
+        fit(build, criterion, table, None, make_settings())
+
+
+class Flat(nn.Linear):
+    def forward(self, x_num: Tensor, x_cat: Tensor) -> Tensor:
+        out = super().forward(x_num)
+        return out[:, 0] if self.training else out
+
+
+def test_another_shape_in_training_is_an_error(
+    criterion: nn.Module, make_table: MakeTable, make_settings: MakeSettings
+) -> None:
+    with pytest.raises(ValueError, match=r"returned shape \(16,\) in training, not \(n_rows, n_outputs\)"):
+        fit(lambda: Flat(3, 1), criterion, make_table(40), None, make_settings())
+
+
+def test_threads_take_turns_with_the_seed(
+    build_with_dropout: Build, criterion: nn.Module, make_table: MakeTable, make_settings: MakeSettings
+) -> None:
+    def train_one(seed: int) -> nn.Module:
+        return fit(build_with_dropout, criterion, make_table(200), None, make_settings(seed=seed))[0]
+
+    before = torch.get_rng_state()
+    with ThreadPoolExecutor(4) as threads:
+        together = list(threads.map(train_one, [0, 1, 2, 3]))
+    assert torch.equal(torch.get_rng_state(), before)
+    for seed, module in enumerate(together):
+        assert same_weights(module, train_one(seed))
