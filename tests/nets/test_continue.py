@@ -115,10 +115,10 @@ def test_another_number_of_outputs_is_named(cls: type, numbers: np.ndarray) -> N
     net = tiny(cls).partial_fit(numbers, y)
     before = learned(net)
     for wrong in (y[:, :2], y[:, 0]):
-        with pytest.raises(ValueError, match="the fit that goes on|an earlier call"):
+        with pytest.raises(ValueError, match=r"the fit that goes on|an earlier call"):
             net.partial_fit(numbers, wrong)
         assert learned(net) == before
-    with pytest.raises(ValueError, match="the fit that goes on|an earlier call"):
+    with pytest.raises(ValueError, match=r"the fit that goes on|an earlier call"):
         tiny(cls).partial_fit(numbers, y[:, 0]).partial_fit(numbers, y)
 
 
