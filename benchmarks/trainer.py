@@ -9,6 +9,7 @@ optimiser (AdamW), one thread; the three take turns, and the median of five turn
 from __future__ import annotations
 
 import argparse
+import math
 import time
 from collections.abc import Callable
 
@@ -17,7 +18,7 @@ import skorch
 import torch
 from torch import Tensor, nn
 
-from hybridlearn.modules import TabularMLP
+from hybridlearn.modules import MLP, CategoricalEmbedding, CrossEntropy, PeriodicEmbedding, TableEmbedding, TabularNet
 from hybridlearn.training import TensorTable, TrainingSettings, train
 
 N_ROWS, N_COLUMNS, WIDTH, BATCH_SIZE = 20_000, 30, 256, 256
@@ -28,16 +29,12 @@ def make_data() -> tuple[Tensor, Tensor]:
     generator = torch.Generator().manual_seed(0)
     X = torch.randn(N_ROWS, N_COLUMNS, generator=generator)
     y = (X[:, 0] * X[:, 1] + X[:, 2] + torch.randn(N_ROWS, generator=generator) > 0).float()
-    return X, y
+    return X, y.unsqueeze(1)
 
 
-def make_module() -> TabularMLP:
-    return TabularMLP(N_COLUMNS, [], 1, hidden_layer_sizes=(WIDTH, WIDTH))
-
-
-class Loss(nn.BCEWithLogitsLoss):
-    def forward(self, outputs: Tensor, target: Tensor) -> Tensor:
-        return super().forward(outputs.squeeze(1), target)
+def make_module() -> TabularNet:
+    embedding = TableEmbedding(PeriodicEmbedding(N_COLUMNS), CategoricalEmbedding([]))
+    return TabularNet(embedding, MLP(4 * N_COLUMNS, hidden_layer_sizes=(WIDTH, WIDTH)), nn.Linear(WIDTH, 1))
 
 
 class OneInput(nn.Module):
@@ -56,17 +53,20 @@ def ours(X: Tensor, y: Tensor, n_epochs: int) -> None:
     settings = TrainingSettings(
         learning_rate=LEARNING_RATE,
         weight_decay=WEIGHT_DECAY,
+        l1=0.0,
+        gradient_clipping=math.inf,
+        weight_averaging=0.0,
         batch_size=BATCH_SIZE,
         max_epochs=n_epochs,
         n_iter_no_change=n_epochs,
         seed=0,
         device=torch.device("cpu"),
     )
-    train(make_module, Loss, table, None, settings)
+    train(make_module, CrossEntropy(), table, None, settings)
 
 
 def torch_loop(X: Tensor, y: Tensor, n_epochs: int) -> None:
-    module, loss = make_module().train(), Loss()
+    module, loss = make_module().train(), nn.BCEWithLogitsLoss()
     codes = torch.empty(len(X), 0, dtype=torch.int64)
     optimizer = torch.optim.AdamW(module.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
     for _ in range(n_epochs):
@@ -79,7 +79,7 @@ def torch_loop(X: Tensor, y: Tensor, n_epochs: int) -> None:
 def stock_skorch(X: Tensor, y: Tensor, n_epochs: int) -> None:
     net = skorch.NeuralNet(
         OneInput,
-        criterion=Loss,
+        criterion=nn.BCEWithLogitsLoss,
         optimizer=torch.optim.AdamW,
         optimizer__weight_decay=WEIGHT_DECAY,
         lr=LEARNING_RATE,
