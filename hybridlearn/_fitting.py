@@ -33,12 +33,14 @@ def continued_fit(fit: Callable[..., Any]) -> Callable[..., Any]:
     The method must replace fitted attributes, never change what they hold.
     """
     checked_fit = fit_context(prefer_skip_nested_validation=False)(fit)
+    is_partial = fit.__name__ == "partial_fit"
 
     @wraps(fit)
     def fit_or_restore(self: Any, *args: Any, **kwargs: Any) -> Any:
         before = _learned(self)
         try:
-            validate_params(self)
+            if is_partial:
+                validate_params(self)
             return checked_fit(self, *args, **kwargs)
         except BaseException:
             _restore(self, before)

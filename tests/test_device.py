@@ -158,8 +158,8 @@ def test_another_process_waits_for_a_gpu_that_is_held(monkeypatch: Monkeypatch, 
             with pytest.raises(Timeout):
                 alone_on(same).acquire(timeout=0)
         for free in (torch.device("cuda:1"), torch.device("mps")):
-            with alone_on(free):
-                assert True
+            with alone_on(free), pytest.raises(Timeout):
+                alone_on(free).acquire(timeout=0)
         other.communicate("")
     assert other.returncode == 0
     with alone_on(torch.device("cuda:0")), pytest.raises(Timeout):

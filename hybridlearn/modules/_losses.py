@@ -34,8 +34,7 @@ class CrossEntropy(nn.Module):
         self.label_smoothing = label_smoothing
 
     def forward(self, outputs: Tensor, target: Tensor) -> Tensor:
-        losses = _cross_entropy(outputs, target, self.label_smoothing if self.training else 0.0)
-        return losses if losses.ndim == 1 else losses.mean(dim=1)
+        return _a_row(_cross_entropy(outputs, target, self.label_smoothing if self.training else 0.0))
 
 
 class FocalLoss(nn.Module):
@@ -69,9 +68,8 @@ class FocalLoss(nn.Module):
     def forward(self, outputs: Tensor, target: Tensor) -> Tensor:
         wrong = -torch.expm1(-_cross_entropy(outputs, target, 0.0))
         losses = _cross_entropy(outputs, target, self.label_smoothing if self.training else 0.0)
-        # a probability of 1 has a derivative of 0, which 0 ** (gamma - 1) would not give
-        losses = losses * wrong.clamp(min=1e-12) ** self.gamma
-        return losses if losses.ndim == 1 else losses.mean(dim=1)
+        # at a gamma below 1 the derivative of 0 ** gamma is infinite
+        return _a_row(losses * wrong.clamp(min=1e-12) ** self.gamma)
 
 
 class LogitAdjustedLoss(nn.Module):
@@ -170,6 +168,11 @@ class PinballLoss(nn.Module):
     def forward(self, outputs: Tensor, target: Tensor) -> Tensor:
         above = target - outputs
         return torch.maximum(self.quantile * above, (self.quantile - 1) * above).mean(dim=1)
+
+
+def _a_row(losses: Tensor) -> Tensor:
+    """The mean over outputs, where there is a loss for each."""
+    return losses if losses.ndim == 1 else losses.mean(dim=1)
 
 
 def _cross_entropy(outputs: Tensor, target: Tensor, label_smoothing: float) -> Tensor:

@@ -213,9 +213,9 @@ class BaseNet(CallbackSupportMixin, BaseEstimator):
 
     def _settings(self, seed: int, device: torch.device, n_rows: int, **changes: Any) -> TrainingSettings:
         own = {name: getattr(self, name) for name in _SETTINGS} | changes
-        return TrainingSettings(**own, batch_size=self._n_rows_a_step(n_rows), seed=seed, device=device)
+        return TrainingSettings(**own, batch_size=self._batch_size(n_rows), seed=seed, device=device)
 
-    def _n_rows_a_step(self, n_rows: int) -> int:
+    def _batch_size(self, n_rows: int) -> int:
         if self.batch_size != "auto":
             return int(self.batch_size)
         # some twenty steps an epoch, where that many rows are there

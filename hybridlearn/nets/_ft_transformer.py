@@ -17,8 +17,8 @@ from hybridlearn.modules import (
     TableTokens,
     TabularNet,
 )
-from hybridlearn.nets._docs import net_doc
-from hybridlearn.nets._heads import NetClassifierHead, NetRegressorHead, classifier_parameters, regressor_parameters
+from hybridlearn.nets._heads import NetClassifierHead, NetRegressorHead
+from hybridlearn.nets._pair import ENCODER, LEVELS, net_estimator
 from hybridlearn.nets._table_net import BaseTableNet
 from hybridlearn.table import TableEncoder
 from hybridlearn.training import TensorTable
@@ -93,26 +93,14 @@ _HIDDEN = """
 """
 
 
-@net_doc(hidden=_HIDDEN)
-@classifier_parameters
+@net_estimator(parameters=_HIDDEN + LEVELS, attributes=ENCODER)
 class FTTransformerClassifier(NetClassifierHead, BaseFTTransformer):
     """FT-Transformer for classification of mixed tables: a row's columns attend to each other [1]_.
 
     Each number becomes a line of its own in as many dimensions, each category a learned vector, a missing number a
     learned vector of its column. Cost grows with the square of the number of columns. It is smaller than the paper's.
 
-    Parameters
-    ----------
-    <hidden>
-    <table>
-    <training>
-    <classifier>
-
-    Attributes
-    ----------
-    <classes>
-    <encoder>
-    <attributes>
+    <sections>
 
     References
     ----------
@@ -131,26 +119,14 @@ class FTTransformerClassifier(NetClassifierHead, BaseFTTransformer):
     """
 
 
-@net_doc(hidden=_HIDDEN)
-@regressor_parameters
+@net_estimator(parameters=_HIDDEN + LEVELS, attributes=ENCODER)
 class FTTransformerRegressor(NetRegressorHead, BaseFTTransformer):
     """FT-Transformer for regression on mixed tables: a row's columns attend to each other.
 
     As :class:`FTTransformerClassifier`, with the squared error of the standardised target; `y` may have several
     columns.
 
-    Parameters
-    ----------
-    <hidden>
-    <table>
-    <training>
-    <regressor>
-
-    Attributes
-    ----------
-    <target>
-    <encoder>
-    <attributes>
+    <sections>
 
     Examples
     --------

@@ -9,35 +9,9 @@ import torch
 from scipy.special import expit
 from torch import Tensor, nn
 
-from hybridlearn._compat import StrOptions, real
-from hybridlearn._docs import also_takes
 from hybridlearn._heads import ClassifierHead, RegressorHead, centred, probabilities
 from hybridlearn.modules import CrossEntropy, FocalLoss, HuberLoss, LogitAdjustedLoss, PinballLoss, SquaredError
 from hybridlearn.training import TensorTable
-
-CLASSIFIER_CONSTRAINTS: dict = {
-    "loss": [StrOptions({"log_loss", "focal", "logit_adjusted"})],
-    "focal_gamma": [real(0, closed="left")],
-    "label_smoothing": [real(0, 1, closed="left")],
-    "class_weight": [dict, StrOptions({"balanced"}), None],
-}
-REGRESSOR_CONSTRAINTS: dict = {
-    "loss": [StrOptions({"squared_error", "huber", "absolute_error", "quantile"})],
-    "huber_delta": [real(0, closed="neither")],
-    "quantile": [real(0, 1, closed="neither")],
-}
-
-
-def classifier_parameters(cls: type) -> type:
-    """Class decorator: the parameters that a net has as a classifier."""
-    cls._parameter_constraints = {**cls._parameter_constraints, **CLASSIFIER_CONSTRAINTS}  # type: ignore[attr-defined]
-    return also_takes(loss="log_loss", focal_gamma=2.0, label_smoothing=0.0, class_weight=None)(cls)
-
-
-def regressor_parameters(cls: type) -> type:
-    """Class decorator: the parameters that a net has as a regressor."""
-    cls._parameter_constraints = {**cls._parameter_constraints, **REGRESSOR_CONSTRAINTS}  # type: ignore[attr-defined]
-    return also_takes(loss="squared_error", huber_delta=1.0, quantile=0.5)(cls)
 
 
 class NetClassifierHead(ClassifierHead):

@@ -10,8 +10,8 @@ from torch import nn
 from hybridlearn._compat import real
 from hybridlearn._docs import leads_with
 from hybridlearn.modules import MLP, TabularNet
-from hybridlearn.nets._docs import net_doc
-from hybridlearn.nets._heads import NetClassifierHead, NetRegressorHead, classifier_parameters, regressor_parameters
+from hybridlearn.nets._heads import NetClassifierHead, NetRegressorHead
+from hybridlearn.nets._pair import EMBEDDING, ENCODER, LEVELS, net_estimator
 from hybridlearn.nets._table_net import BaseEmbeddedNet
 from hybridlearn.training import TensorTable
 
@@ -43,8 +43,7 @@ _HIDDEN = """
 """
 
 
-@net_doc(hidden=_HIDDEN)
-@classifier_parameters
+@net_estimator(parameters=_HIDDEN + EMBEDDING + LEVELS, attributes=ENCODER)
 class TabularMLPClassifier(NetClassifierHead, BaseTabularMLP):
     """Multilayer perceptron for classification of mixed tables.
 
@@ -55,19 +54,7 @@ class TabularMLPClassifier(NetClassifierHead, BaseTabularMLP):
     Embedding and scaling of numbers are those of RealMLP [1]_; unlike it, the net is small, trains at a constant
     rate and stops early.
 
-    Parameters
-    ----------
-    <hidden>
-    <embedding>
-    <table>
-    <training>
-    <classifier>
-
-    Attributes
-    ----------
-    <classes>
-    <encoder>
-    <attributes>
+    <sections>
 
     References
     ----------
@@ -84,26 +71,13 @@ class TabularMLPClassifier(NetClassifierHead, BaseTabularMLP):
     """
 
 
-@net_doc(hidden=_HIDDEN)
-@regressor_parameters
+@net_estimator(parameters=_HIDDEN + EMBEDDING + LEVELS, attributes=ENCODER)
 class TabularMLPRegressor(NetRegressorHead, BaseTabularMLP):
     """Multilayer perceptron for regression on mixed tables.
 
     As :class:`TabularMLPClassifier`, with the squared error of the standardised target; `y` may have several columns.
 
-    Parameters
-    ----------
-    <hidden>
-    <embedding>
-    <table>
-    <training>
-    <regressor>
-
-    Attributes
-    ----------
-    <target>
-    <encoder>
-    <attributes>
+    <sections>
 
     Examples
     --------

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from hybridlearn._docs import leads_with
 from hybridlearn.nets._base import BaseNet
-from hybridlearn.nets._docs import net_doc
-from hybridlearn.nets._heads import NetClassifierHead, NetRegressorHead, classifier_parameters, regressor_parameters
+from hybridlearn.nets._heads import NetClassifierHead, NetRegressorHead
+from hybridlearn.nets._pair import net_estimator
 from hybridlearn.training import TensorTable
 
 
@@ -95,31 +95,20 @@ _MODULE = """
         Arguments of `module`; None is none. Where it has arguments ``n_features`` or ``n_outputs`` that are not given
         here, they are ``X.shape[1]`` and what `y` needs.
 """
-_ATTRIBUTES = """
+_ROW_SHAPE = """
     row_shape_ : tuple of int
         Shape of one row of `X`.
 """
 
 
-@net_doc(module=_MODULE, own_attributes=_ATTRIBUTES)
-@classifier_parameters
+@net_estimator(parameters=_MODULE, attributes=_ROW_SHAPE)
 class ModuleClassifier(NetClassifierHead, BaseModule):
     """Any torch module as a classifier, on arrays of any rank.
 
     The module is built under the seed, trained as every net here is, and kept as ``module_``. `X` is taken as it is,
     without missing values: put scaling in front, in a Pipeline. A class from a notebook works with ``n_jobs``.
 
-    Parameters
-    ----------
-    <module>
-    <training>
-    <classifier>
-
-    Attributes
-    ----------
-    <classes>
-    <own_attributes>
-    <attributes>
+    <sections>
 
     Examples
     --------
@@ -137,24 +126,13 @@ class ModuleClassifier(NetClassifierHead, BaseModule):
     """
 
 
-@net_doc(module=_MODULE, own_attributes=_ATTRIBUTES)
-@regressor_parameters
+@net_estimator(parameters=_MODULE, attributes=_ROW_SHAPE)
 class ModuleRegressor(NetRegressorHead, BaseModule):
     """Any torch module as a regressor, on arrays of any rank.
 
     As :class:`ModuleClassifier`, with the squared error of the standardised target; `y` may have several columns.
 
-    Parameters
-    ----------
-    <module>
-    <training>
-    <regressor>
-
-    Attributes
-    ----------
-    <target>
-    <own_attributes>
-    <attributes>
+    <sections>
 
     Examples
     --------

@@ -9,8 +9,8 @@ from torch import nn
 from hybridlearn._compat import integer, real
 from hybridlearn._docs import leads_with
 from hybridlearn.modules import ResNet, TabularNet
-from hybridlearn.nets._docs import net_doc
-from hybridlearn.nets._heads import NetClassifierHead, NetRegressorHead, classifier_parameters, regressor_parameters
+from hybridlearn.nets._heads import NetClassifierHead, NetRegressorHead
+from hybridlearn.nets._pair import EMBEDDING, ENCODER, LEVELS, net_estimator
 from hybridlearn.nets._table_net import BaseEmbeddedNet
 from hybridlearn.training import TensorTable
 
@@ -47,8 +47,7 @@ _HIDDEN = """
 """
 
 
-@net_doc(hidden=_HIDDEN)
-@classifier_parameters
+@net_estimator(parameters=_HIDDEN + EMBEDDING + LEVELS, attributes=ENCODER)
 class TabularResNetClassifier(NetClassifierHead, BaseTabularResNet):
     """Residual net for classification of mixed tables [1]_.
 
@@ -56,19 +55,7 @@ class TabularResNetClassifier(NetClassifierHead, BaseTabularResNet):
     make the net harder to train. Layer norm stands where the paper has batch norm, so that weights and the rows
     beside a row do not matter to it.
 
-    Parameters
-    ----------
-    <hidden>
-    <embedding>
-    <table>
-    <training>
-    <classifier>
-
-    Attributes
-    ----------
-    <classes>
-    <encoder>
-    <attributes>
+    <sections>
 
     References
     ----------
@@ -85,27 +72,14 @@ class TabularResNetClassifier(NetClassifierHead, BaseTabularResNet):
     """
 
 
-@net_doc(hidden=_HIDDEN)
-@regressor_parameters
+@net_estimator(parameters=_HIDDEN + EMBEDDING + LEVELS, attributes=ENCODER)
 class TabularResNetRegressor(NetRegressorHead, BaseTabularResNet):
     """Residual net for regression on mixed tables.
 
     As :class:`TabularResNetClassifier`, with the squared error of the standardised target; `y` may have several
     columns.
 
-    Parameters
-    ----------
-    <hidden>
-    <embedding>
-    <table>
-    <training>
-    <regressor>
-
-    Attributes
-    ----------
-    <target>
-    <encoder>
-    <attributes>
+    <sections>
 
     Examples
     --------

@@ -9,8 +9,8 @@ from torch import nn
 from hybridlearn._compat import integer, real
 from hybridlearn._docs import also_takes, leads_with
 from hybridlearn.modules import MemberLinear, TabM, TabularNet
-from hybridlearn.nets._docs import net_doc
-from hybridlearn.nets._heads import NetClassifierHead, NetRegressorHead, classifier_parameters, regressor_parameters
+from hybridlearn.nets._heads import NetClassifierHead, NetRegressorHead
+from hybridlearn.nets._pair import EMBEDDING, ENCODER, LEVELS, net_estimator
 from hybridlearn.nets._table_net import BaseEmbeddedNet
 from hybridlearn.training import TensorTable
 
@@ -54,8 +54,7 @@ _HIDDEN = """
 """
 
 
-@net_doc(hidden=_HIDDEN)
-@classifier_parameters
+@net_estimator(parameters=_HIDDEN + EMBEDDING + LEVELS, attributes=ENCODER)
 class TabMClassifier(NetClassifierHead, BaseTabM):
     """TabM for classification of mixed tables: many perceptrons that share their weights [1]_.
 
@@ -63,19 +62,7 @@ class TabMClassifier(NetClassifierHead, BaseTabM):
     margins are averaged, which does what an ensemble does at little more than the cost of one net. The paper averages
     probabilities, which hybrids cannot add.
 
-    Parameters
-    ----------
-    <hidden>
-    <embedding>
-    <table>
-    <training>
-    <classifier>
-
-    Attributes
-    ----------
-    <classes>
-    <encoder>
-    <attributes>
+    <sections>
 
     References
     ----------
@@ -92,26 +79,13 @@ class TabMClassifier(NetClassifierHead, BaseTabM):
     """
 
 
-@net_doc(hidden=_HIDDEN)
-@regressor_parameters
+@net_estimator(parameters=_HIDDEN + EMBEDDING + LEVELS, attributes=ENCODER)
 class TabMRegressor(NetRegressorHead, BaseTabM):
     """TabM for regression on mixed tables: many perceptrons that share their weights.
 
     As :class:`TabMClassifier`, with the squared error of the standardised target; `y` may have several columns.
 
-    Parameters
-    ----------
-    <hidden>
-    <embedding>
-    <table>
-    <training>
-    <regressor>
-
-    Attributes
-    ----------
-    <target>
-    <encoder>
-    <attributes>
+    <sections>
 
     Examples
     --------

@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from hybridlearn._device import present_devices
 from hybridlearn.modules import MLP, CategoricalEmbedding, TableEmbedding, TabularNet
 from hybridlearn.training import infer
 
-DEVICES = ["cpu"] + ["cuda"] * torch.cuda.is_available() + ["mps"] * torch.backends.mps.is_available()
 CPU = torch.device("cpu")
 
 
@@ -61,7 +61,7 @@ def test_the_module_is_left_as_it_was(module: nn.Module, inputs: dict[str, Tenso
         assert torch.equal(tensor, before[name])
 
 
-@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("device", present_devices())
 def test_every_device_says_the_same(device: str, module: nn.Module, inputs: dict[str, Tensor]) -> None:
     out = infer(module, inputs, torch.device(device))
     assert out.dtype == np.float64

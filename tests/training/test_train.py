@@ -13,12 +13,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from hybridlearn._device import present_devices
 from hybridlearn.training import DivergedError, History, TensorTable, TrainingSettings, train
 
 Build = Callable[[], nn.Module]
 MakeTable = Callable[..., TensorTable]
 MakeSettings = Callable[..., TrainingSettings]
-DEVICES = ["cpu"] + ["cuda"] * torch.cuda.is_available() + ["mps"] * torch.backends.mps.is_available()
 
 
 def fit(*args: Any) -> tuple[nn.Module, History]:
@@ -258,7 +258,7 @@ def test_who_is_told_may_stop_the_training_and_gets_the_best_weights(
         assert loss == pytest.approx(free[best]["valid_loss"], rel=1e-6)
 
 
-@pytest.mark.parametrize("device", DEVICES)
+@pytest.mark.parametrize("device", present_devices())
 def test_every_device_learns_the_same(
     device: str, build: Build, criterion: nn.Module, make_table: MakeTable, make_settings: MakeSettings
 ) -> None:

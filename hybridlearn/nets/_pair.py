@@ -1,16 +1,18 @@
-"""What the docstrings of all nets share."""
+"""What makes a classifier or a regressor of a head and a family: parameters and text that all nets share."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
-from hybridlearn._docs import shares_doc
+from hybridlearn._compat import StrOptions, real
+from hybridlearn._docs import also_takes, shares_doc
 
-_TABLE = """
+LEVELS = """
     max_levels : int, default=?
         Levels kept a categorical column, the most frequent first; the others share one embedding.
 """
-_EMBEDDING = """
+EMBEDDING = """
     numeric_embedding : {"periodic", "quantile", "target", "linear", "none"}, default=?
         What a number becomes: itself and learned cosines of it; a learned function that is linear between quantiles
         of its column, or between the splits of a decision tree of the target on it; a line; or itself.
@@ -92,7 +94,7 @@ _ATTRIBUTES = """
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Their names, when all are strings.
 """
-_ENCODER = """
+ENCODER = """
     encoder_ : TableEncoder
         What turns a table into the module's inputs.
 """
@@ -109,19 +111,62 @@ _TARGET = """
         Least and largest target seen.
 """
 
-_SHARED = {
-    "table": _TABLE,
-    "embedding": _EMBEDDING,
-    "training": _TRAINING,
-    "classifier": _CLASSIFIER,
-    "regressor": _REGRESSOR,
-    "attributes": _ATTRIBUTES,
-    "encoder": _ENCODER,
-    "classes": _CLASSES,
-    "target": _TARGET,
+_SECTIONS = """
+    Parameters
+    ----------
+    <parameters>
+    <training>
+    <head>
+
+    Attributes
+    ----------
+    <head_attributes>
+    <attributes>
+    <shared_attributes>
+"""
+
+_CLASSIFIER_CONSTRAINTS: dict = {
+    "loss": [StrOptions({"log_loss", "focal", "logit_adjusted"})],
+    "focal_gamma": [real(0, closed="left")],
+    "label_smoothing": [real(0, 1, closed="left")],
+    "class_weight": [dict, StrOptions({"balanced"}), None],
+}
+_REGRESSOR_CONSTRAINTS: dict = {
+    "loss": [StrOptions({"squared_error", "huber", "absolute_error", "quantile"})],
+    "huber_delta": [real(0, closed="neither")],
+    "quantile": [real(0, 1, closed="neither")],
 }
 
 
-def net_doc(**own: str) -> Callable[[type], type]:
-    """Class decorator: fill a net's docstring with the blocks that all share and with the family's own."""
-    return shares_doc(**_SHARED, **own)
+def net_estimator(*, parameters: str, attributes: str) -> Callable[[type], type]:
+    """Class decorator: make one of a pair of a head on a family.
+
+    It adds the parameters that a net has as a classifier or as a regressor, and puts the sections on parameters and
+    attributes where ``<sections>`` stands in the docstring.
+
+    Parameters
+    ----------
+    parameters, attributes : str
+        What the docstring says of the family's own.
+    """
+
+    def decorate(cls: Any) -> type:
+        if cls._is_classifier:
+            constraints, head, head_attributes = _CLASSIFIER_CONSTRAINTS, _CLASSIFIER, _CLASSES
+            takes = also_takes(loss="log_loss", focal_gamma=2.0, label_smoothing=0.0, class_weight=None)
+        else:
+            constraints, head, head_attributes = _REGRESSOR_CONSTRAINTS, _REGRESSOR, _TARGET
+            takes = also_takes(loss="squared_error", huber_delta=1.0, quantile=0.5)
+        cls._parameter_constraints = {**cls._parameter_constraints, **constraints}
+        fill = shares_doc(
+            sections=_SECTIONS,
+            parameters=parameters,
+            training=_TRAINING,
+            head=head,
+            head_attributes=head_attributes,
+            attributes=attributes,
+            shared_attributes=_ATTRIBUTES,
+        )
+        return fill(takes(cls))
+
+    return decorate
