@@ -17,6 +17,7 @@ from hybridlearn.modules._numeric import (
     PeriodicEmbedding,
     PiecewiseLinearEmbedding,
 )
+from hybridlearn.modules._padding import Placement, common_placements
 from hybridlearn.modules._table import TableEmbedding, TableTokens, TabularNet
 from hybridlearn.modules._tabm import BatchEnsembleLinear, MemberLinear, TabM
 
@@ -35,10 +36,12 @@ __all__ = [
     "PeriodicEmbedding",
     "PiecewiseLinearEmbedding",
     "PinballLoss",
+    "Placement",
     "ResNet",
     "SquaredError",
     "TabM",
     "TableEmbedding",
     "TableTokens",
     "TabularNet",
+    "common_placements",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -25,6 +26,8 @@ class MLP(nn.Sequential):
     >>> MLP(3, hidden_layer_sizes=(16, 8))(torch.zeros(5, 3)).shape
     torch.Size([5, 8])
     """
+
+    input_axes: ClassVar[dict[str, int]] = {"0.weight": 1}
 
     def __init__(self, d_in: int, *, hidden_layer_sizes: Sequence[int] = (256, 256), dropout: float = 0.1):
         layers: list[nn.Module] = []
@@ -80,6 +83,8 @@ class ResNet(nn.Module):
     >>> ResNet(3, n_blocks=1, d_block=16, d_hidden=32)(torch.zeros(5, 3)).shape
     torch.Size([5, 16])
     """
+
+    input_axes: ClassVar[dict[str, int]] = {"first.weight": 1}
 
     def __init__(self, d_in: int, *, n_blocks: int = 2, d_block: int = 192, d_hidden: int = 384, dropout: float = 0.15):
         super().__init__()

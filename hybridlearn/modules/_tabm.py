@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -95,6 +96,8 @@ class TabM(nn.Module):
     >>> TabM(3, k=4, d_block=16)(torch.zeros(5, 3)).shape
     torch.Size([5, 4, 16])
     """
+
+    input_axes: ClassVar[dict[str, int]] = {"layers.0.weight": 0, "layers.0.scale_in": 1}
 
     def __init__(
         self,

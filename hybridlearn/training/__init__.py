@@ -2,12 +2,14 @@
 
 from hybridlearn.training._batches import TensorBatches, TensorTable
 from hybridlearn.training._net import DivergedError, WeightedNet
-from hybridlearn.training._train import History, Moments, Trained, TrainingSettings, infer, train
+from hybridlearn.training._together import train_together
+from hybridlearn.training._train import History, Moments, Task, Trained, TrainingSettings, infer, train
 
 __all__ = [
     "DivergedError",
     "History",
     "Moments",
+    "Task",
     "TensorBatches",
     "TensorTable",
     "Trained",
@@ -15,4 +17,5 @@ __all__ = [
     "WeightedNet",
     "infer",
     "train",
+    "train_together",
 ]

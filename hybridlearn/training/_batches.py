@@ -34,6 +34,11 @@ class TensorTable(Dataset):
     def __getitem__(self, rows: Tensor | slice) -> Batch:
         return {name: t[rows] for name, t in self.inputs.items()}, (self.target[rows], self.weight[rows])
 
+    @property
+    def tensors(self) -> list[Tensor]:
+        """Inputs, target and weight."""
+        return [*self.inputs.values(), self.target, self.weight]
+
     def to(self, device: torch.device) -> TensorTable:
         """The same rows on `device`."""
         inputs = {name: t.to(device) for name, t in self.inputs.items()}
@@ -66,9 +71,14 @@ class TensorBatches:
             for start in range(0, len(self.table), self.batch_size):
                 yield self.table[start : start + self.batch_size]
             return
-        order = torch.randperm(len(self.table), generator=self.generator).to(self.table.target.device)
-        for rows in order.split(self._sizes()):
-            yield self.table[rows]
+        for rows in self.draw():
+            yield self.table[rows.to(self.table.target.device)]
+
+    def draw(self) -> tuple[Tensor, ...]:
+        """Which rows are in which batch of the next epoch."""
+        n_rows, is_random = len(self.table), self.generator is not None
+        order = torch.randperm(n_rows, generator=self.generator) if is_random else torch.arange(n_rows)
+        return order.split(self._sizes())
 
     def _sizes(self) -> list[int]:
         n_full, n_left = divmod(len(self.table), self.batch_size)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from copy import deepcopy
 from typing import Any
@@ -46,11 +46,19 @@ class Patience(EarlyStopping):
                 raise
             raise StopTraining from end
         if self.misses_ == 0:
-            self.best_state_ = deepcopy(net.kept_module.state_dict())
+            self.best_state_ = net.kept_state()
 
     def on_train_end(self, net: WeightedNet, **kwargs: Any) -> None:
         """Go back to the best weights."""
-        net.kept_module.load_state_dict(self.best_state_)
+        net.restore(self.best_state_)
+
+
+def share_kept(longest: float, n_steps: int) -> float:
+    """Share of the running mean that step `n_steps` keeps; of the first step the weights are all there is.
+
+    The first steps are far from the goal: the mean forgets fast, until it may be as long as asked.
+    """
+    return min(longest, n_steps / (9 + n_steps)) if n_steps > 1 else 0.0
 
 
 class Averaging(skorch.callbacks.Callback):
@@ -69,10 +77,39 @@ class Averaging(skorch.callbacks.Callback):
         """Take in the weights after a step."""
         if training:
             self.n_steps_ += 1
-            # the first steps are far from the goal: the mean forgets fast, until it may be as long as asked
-            decay = min(self.decay, self.n_steps_ / (9 + self.n_steps_))
-            self.mean_.multi_avg_fn = get_ema_multi_avg_fn(decay)
+            self.mean_.multi_avg_fn = get_ema_multi_avg_fn(share_kept(self.decay, self.n_steps_))
             self.mean_.update_parameters(net.module_)
+
+
+def outputs_of(module: nn.Module, inputs: Iterable[Tensor], device: str | torch.device) -> Tensor:
+    """Outputs in float32; the products behind them in half precision where the device is good at it."""
+    with autocast(device):
+        outputs = module(*inputs)
+    return outputs.float() if outputs.dtype.itemsize < 4 else outputs
+
+
+def mean_loss(criterion: nn.Module, outputs: Tensor, target: Tensor, weight: Tensor) -> Tensor:
+    """Weighted mean loss of a batch; the criterion gives one loss a row, or a row and member."""
+    if outputs.ndim not in (2, 3):
+        raise ValueError(f"the module returned shape {tuple(outputs.shape)} in training, not (n_rows, n_outputs)")
+    if outputs.ndim < 3:
+        return (criterion(outputs, target) * weight).mean()
+    n_rows, n_members = outputs.shape[:2]
+    losses = criterion(outputs.flatten(0, 1), target.repeat_interleave(n_members, dim=0))
+    return (losses.view(n_rows, n_members).mean(dim=1) * weight).mean()
+
+
+def check_loss(loss: float, *, first: float, prefix: str, epoch: int, learning_rate: float) -> None:
+    """An error on an epoch's loss that is no number; `first` is that of its first batch."""
+    if prefix == "train" and epoch == 1 and not math.isfinite(first):
+        raise DivergedError(
+            "the loss of the first batch is infinite or NaN before any step: the inputs, the target or the module "
+            "leave the numbers of float32"
+        )
+    if not math.isfinite(loss):
+        raise DivergedError(
+            f"the {prefix} loss became {loss} in epoch {epoch}; lower learning_rate (it is {learning_rate:g})"
+        )
 
 
 class WeightedNet(skorch.NeuralNet):
@@ -94,6 +131,14 @@ class WeightedNet(skorch.NeuralNet):
         """The module whose predictions count: the trained one or the mean of its weights."""
         return self.averaging.mean_.module if hasattr(self, "averaging") else self.module_
 
+    def kept_state(self) -> dict[str, Tensor]:
+        """A copy of the weights that count."""
+        return deepcopy(self.kept_module.state_dict())
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Go back to such a copy."""
+        self.kept_module.load_state_dict(state)
+
     def get_default_callbacks(self) -> list[tuple[str, Any]]:
         """None: the epoch's losses are recorded by `run_single_epoch`."""
         return []
@@ -112,22 +157,12 @@ class WeightedNet(skorch.NeuralNet):
         return TensorBatches(dataset, self.batch_size if training else 256, generator)
 
     def infer(self, x: dict[str, Tensor], **fit_params: Any) -> Tensor:
-        """Outputs in float32; the products behind them in half precision where the device is good at it."""
-        module = self.module_ if self.module_.training else self.kept_module
-        with autocast(self.device):
-            outputs = module(*x.values())
-        return outputs.float()
+        """Outputs in training or evaluation."""
+        return outputs_of(self.module_ if self.module_.training else self.kept_module, x.values(), self.device)
 
     def get_loss(self, y_pred: Tensor, y_true: tuple[Tensor, Tensor], *args: Any, **kwargs: Any) -> Tensor:
-        """Weighted mean loss of a batch; the criterion gives one loss a row, or a row and member."""
-        target, weight = y_true
-        if y_pred.ndim not in (2, 3):
-            raise ValueError(f"the module returned shape {tuple(y_pred.shape)} in training, not (n_rows, n_outputs)")
-        if y_pred.ndim < 3:
-            return (self.criterion_(y_pred, target) * weight).mean()
-        n_rows, n_members = y_pred.shape[:2]
-        losses = self.criterion_(y_pred.flatten(0, 1), target.repeat_interleave(n_members, dim=0))
-        return (losses.view(n_rows, n_members).mean(dim=1) * weight).mean()
+        """Weighted mean loss of a batch."""
+        return mean_loss(self.criterion_, y_pred, *y_true)
 
     def train_step_single(self, batch: Batch, **fit_params: Any) -> dict[str, Tensor]:
         """Gradients of loss and penalty; the loss alone is recorded."""
@@ -150,22 +185,14 @@ class WeightedNet(skorch.NeuralNet):
         """Run over all batches and record the epoch's mean loss a unit of weight."""
         if iterator is None:
             return
-        device = iterator.table.weight.device
+        like = iterator.table.weight
         # filled in place: many small tensors among the large ones of the steps would leave the memory full of holes
-        losses, weights = torch.empty(len(iterator), device=device), torch.empty(len(iterator), device=device)
+        losses, weights = like.new_empty(len(iterator)), like.new_empty(len(iterator))
         for i, batch in enumerate(iterator):
             step = step_fn(batch, **fit_params)
             self.notify("on_batch_end", batch=batch, training=training, **step)
             weight = batch[1][1]
             losses[i], weights[i] = step["loss"].detach() * len(weight), weight.sum()
-        loss = float(losses.sum() / weights.sum())
-        if training and len(self.history) == 1 and not losses[0].isfinite():
-            raise DivergedError(
-                "the loss of the first batch is infinite or NaN before any step: the inputs, the target or the module "
-                "leave the numbers of float32"
-            )
-        if not math.isfinite(loss):
-            raise DivergedError(
-                f"the {prefix} loss became {loss} in epoch {len(self.history)}; lower learning_rate (it is {self.lr:g})"
-            )
+        first, loss = float(losses[0]), float(losses.sum() / weights.sum())
+        check_loss(loss, first=first, prefix=prefix, epoch=len(self.history), learning_rate=self.lr)
         self.history.record(f"{prefix}_loss", loss)

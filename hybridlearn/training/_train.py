@@ -6,6 +6,7 @@ import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import skorch
@@ -58,6 +59,27 @@ class TrainingSettings:
     device: torch.device
 
 
+class Task(NamedTuple):
+    """One module to train, in the order of the arguments of :func:`train`.
+
+    Attributes
+    ----------
+    build_module : callable
+        Makes the module; called under the seed.
+    criterion : Module
+        From outputs and target of a batch to one loss a row.
+    rows, valid_rows : TensorTable
+        Moved to the device once. Without `valid_rows` all epochs are run.
+    settings : TrainingSettings
+    """
+
+    build_module: Callable[[], nn.Module]
+    criterion: nn.Module
+    rows: TensorTable
+    valid_rows: TensorTable | None
+    settings: TrainingSettings
+
+
 @dataclass(frozen=True)
 class Trained:
     """What training leaves behind.
@@ -77,7 +99,7 @@ class Trained:
     moments: Moments
 
 
-def _record(epoch: dict[str, float]) -> dict[str, float]:
+def plain_record(epoch: dict[str, float]) -> dict[str, float]:
     """An epoch of skorch's history without its batches."""
     return {name: value for name, value in epoch.items() if name != "batches"}
 
@@ -90,7 +112,7 @@ class _Tell(skorch.callbacks.Callback):
         self.stop = False
 
     def on_epoch_end(self, net: skorch.NeuralNet, **kwargs: object) -> None:
-        self.stop = self.on_epoch(_record(net.history[-1]))
+        self.stop = self.on_epoch(plain_record(net.history[-1]))
 
 
 class _Obey(skorch.callbacks.Callback):
@@ -117,13 +139,8 @@ def train(
 
     Parameters
     ----------
-    build_module : callable
-        Makes the module; called under the seed.
-    criterion : Module
-        From outputs and target of a batch to one loss a row.
-    rows, valid_rows : TensorTable
-        Moved to the device once. Without `valid_rows` all epochs are run.
-    settings : TrainingSettings
+    build_module, criterion, rows, valid_rows, settings
+        A :class:`Task`.
     on_epoch : callable, optional
         Is given each epoch's record (``epoch``, ``train_loss``, ``valid_loss``); returns whether to stop.
     moments : dict, optional
@@ -145,12 +162,18 @@ def train(
         if moments is not None:
             net.optimizer_.load_state_dict(net.optimizer_.state_dict() | {"state": copy.deepcopy(moments)})
         net.partial_fit(rows.to(settings.device))
-    history = [_record(epoch) for epoch in net.history]
+    history = [plain_record(epoch) for epoch in net.history]
     module = net.kept_module.cpu().eval()
-    if not all(p.isfinite().all() for p in module.parameters()):
-        # the loss of an epoch is taken before its last step
-        raise DivergedError(f"the weights became infinite or NaN; lower learning_rate (it is {net.lr:g})")
+    check_weights(module, settings)
     return Trained(module, history, _moments(net.optimizer_))
+
+
+def check_weights(module: nn.Module, settings: TrainingSettings) -> None:
+    """An error on weights that are no numbers: the loss of an epoch is taken before its last step."""
+    if not all(p.isfinite().all() for p in module.parameters()):
+        raise DivergedError(
+            f"the weights became infinite or NaN; lower learning_rate (it is {settings.learning_rate:g})"
+        )
 
 
 def _moments(optimizer: torch.optim.Optimizer) -> Moments:
