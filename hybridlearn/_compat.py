@@ -25,6 +25,7 @@ __all__ = [
     "StrOptions",
     "check_sample_weight",
     "fit_context",
+    "has_callbacks",
     "integer",
     "parallel_block",
     "real",
@@ -42,6 +43,11 @@ def validate_params(estimator: BaseEstimator) -> None:
 def start_callbacks(estimator: CallbackSupportMixin, n_tasks: int | None) -> CallbackContext:
     """Open the callback context of a ``fit`` of `n_tasks` tasks (None: unknown); call ``subcontext`` on it for each."""
     return estimator._init_callback_context(max_subtasks=n_tasks)
+
+
+def has_callbacks(estimator: CallbackSupportMixin) -> bool:
+    """Whether ``set_callbacks`` gave it any."""
+    return bool(getattr(estimator, "_skl_callbacks", None))
 
 
 def parallel_block(members: list[tuple[str, Any]]) -> _VisualBlock:

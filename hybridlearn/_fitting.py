@@ -21,7 +21,7 @@ def whole_fit(fit: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(fit)
     def fit_or_forget(self: Any, *args: Any, **kwargs: Any) -> Any:
         if not getattr(self, "warm_start", False):
-            _restore(self, {})
+            forget(self)
         return guarded(self, *args, **kwargs)
 
     return fit_or_forget
@@ -47,6 +47,11 @@ def continued_fit(fit: Callable[..., Any]) -> Callable[..., Any]:
             raise
 
     return fit_or_restore
+
+
+def forget(estimator: Any) -> None:
+    """Remove what the estimator has learned."""
+    _restore(estimator, {})
 
 
 def _learned(estimator: Any) -> dict[str, Any]:

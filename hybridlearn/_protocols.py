@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Hashable, Sequence
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -13,6 +14,38 @@ class HasMargin(Protocol):
 
     def margin(self, X: Any) -> np.ndarray:
         """Margin of each row, shape (n_rows, n_outputs), float64."""
+        ...
+
+
+class Fit(NamedTuple):
+    """A fit that is to be: ``estimator.fit(X, y, **params)``."""
+
+    estimator: Any
+    X: Any
+    y: Any
+    params: dict[str, Any]
+
+
+@runtime_checkable
+class FitsTogether(HasMargin, Protocol):
+    """An estimator many of whose fits, and predictions, can be computed as one."""
+
+    def likeness(self) -> Hashable | None:
+        """The same for estimators whose fits may go together; None for one that is to be fitted alone."""
+        ...
+
+    def n_together(self, X: Any, y: Any, **params: Any) -> int:
+        """How many fits of this size should go together; 1 where together they would be no faster."""
+        ...
+
+    @staticmethod
+    def fit_together(fits: Sequence[Fit]) -> list[Exception | None]:
+        """Do fits of one likeness; the error of each that failed, whose estimator is then unfitted."""
+        ...
+
+    @staticmethod
+    def margins_together(estimators: Sequence[Any], tables: Sequence[Any]) -> list[np.ndarray]:
+        """The margin of each estimator for the rows of its own table."""
         ...
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import accumulate
 
 import torch
@@ -12,7 +13,7 @@ from hybridlearn.modules._table import TabularNet
 Placement = dict[str, tuple[torch.Size, Tensor]]
 
 
-def common_placements(modules: list[nn.Module], inputs: list[list[Tensor]]) -> list[Placement] | None:
+def common_placements(modules: Sequence[nn.Module], inputs: Sequence[Sequence[Tensor]]) -> list[Placement] | None:
     """Where the parameters and buffers of each module stand in arrays that hold those of any.
 
     Nets for tables differ by what their rows taught them: numbers of columns, levels of a category, bins. Filled up
@@ -20,8 +21,8 @@ def common_placements(modules: list[nn.Module], inputs: list[list[Tensor]]) -> l
 
     Parameters
     ----------
-    modules : list of Module
-    inputs : list of list of Tensor
+    modules : sequence of Module
+    inputs : sequence of sequence of Tensor
         A row or more for each module.
 
     Returns
@@ -39,7 +40,8 @@ def common_placements(modules: list[nn.Module], inputs: list[list[Tensor]]) -> l
     states = [_state(module) for module in modules]
     sections = [_sections(module, tensors) for module, tensors in zip(modules, inputs, strict=True)]
     alike = {tuple((name, t.dtype, t.ndim) for name, t in state.items()) for state in states}
-    if len(alike) > 1 or len({len(own) for own in sections}) > 1:
+    kinds = {tuple((name, type(part)) for name, part in module.named_modules()) for module in modules}
+    if max(len(alike), len(kinds), len(set(map(len, sections)))) > 1:
         return None
     common_sections = [max(widths) for widths in zip(*sections, strict=True)]
     input_axes = _input_axes(modules[0])
@@ -64,13 +66,12 @@ def _state(module: nn.Module) -> dict[str, Tensor]:
     return {**dict(module.named_parameters()), **dict(module.named_buffers())}
 
 
-def _sections(module: nn.Module, inputs: list[Tensor]) -> list[int]:
+def _sections(module: nn.Module, inputs: Sequence[Tensor]) -> list[int]:
     """How many numbers the embedding makes of all numeric columns, and of each categorical one."""
     if not isinstance(module, TabularNet):
         return []
     with torch.no_grad():
-        numeric = module.embedding.numeric(inputs[0][:1]).flatten(1)
-    return [numeric.shape[1], *module.embedding.categorical.widths]
+        return module.embedding.sections(inputs[0][:1])
 
 
 def _input_axes(module: nn.Module) -> dict[str, int]:

@@ -28,6 +28,9 @@ class TableEmbedding(nn.Module):
     torch.Size([5, 13])
     """
 
+    numeric: Any
+    categorical: Any
+
     def __init__(self, numeric: nn.Module, categorical: nn.Module):
         super().__init__()
         self.numeric = numeric
@@ -35,6 +38,10 @@ class TableEmbedding(nn.Module):
 
     def forward(self, x_num: Tensor, x_cat: Tensor) -> Tensor:
         return torch.cat([self.numeric(x_num).flatten(1), self.categorical(x_cat)], dim=1)
+
+    def sections(self, x_num: Tensor) -> list[int]:
+        """How many outputs all numbers of a row have together, and how many each category."""
+        return [self.numeric(x_num).flatten(1).shape[1], *self.categorical.widths]
 
 
 class TableTokens(TableEmbedding):
@@ -94,6 +101,7 @@ class TabularNet(nn.Module):
     torch.Size([5, 1])
     """
 
+    embedding: Any
     hidden: Any
 
     def __init__(self, embedding: nn.Module, hidden: nn.Module, output: nn.Module):

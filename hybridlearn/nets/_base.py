@@ -9,7 +9,6 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
@@ -19,8 +18,9 @@ from hybridlearn._extras import require
 from hybridlearn._fitting import continued_fit, whole_fit
 from hybridlearn._progress import FitProgress
 from hybridlearn._random import RandomState, draw_seed
+from hybridlearn.nets._together import TrainsTogether
 from hybridlearn.table import TrainingRows, read_training_rows
-from hybridlearn.training import History, Moments, TensorTable, TrainingSettings, infer, train
+from hybridlearn.training import History, Task, TensorTable, Trained, TrainingSettings, infer, train
 
 # the parameters that the trainer takes as they are
 _SETTINGS = (
@@ -34,7 +34,7 @@ _SETTINGS = (
 )
 
 
-class BaseNet(CallbackSupportMixin, BaseEstimator):
+class BaseNet(CallbackSupportMixin, TrainsTogether):
     """Inner split, training and inference; a family says how it reads `X` and what module it builds."""
 
     _parameter_constraints: ClassVar[dict] = {
@@ -129,6 +129,13 @@ class BaseNet(CallbackSupportMixin, BaseEstimator):
         DivergedError
             When the loss becomes infinite or NaN; the message names the learning rate.
         """
+        task = self._prepare(X, y, sample_weight, groups)
+        with FitProgress(self, task.settings.max_epochs, unit="epoch", verbose=self.verbose) as progress:
+            self._keep(train(*task, progress.step))
+        return self
+
+    def _prepare(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None) -> Task:
+        """All of a fit but the training, which :meth:`_keep` ends."""
         device = resolve_device(self.device)
         rows = self._read_rows(X, y, sample_weight, groups)
         seed = draw_seed(self.random_state)
@@ -139,8 +146,10 @@ class BaseNet(CallbackSupportMixin, BaseEstimator):
         self.stopping_rows_ = rows.positions[stop_side]
         self.__dict__.pop("moments_", None)
         stopping = self._table(rows, stop_side) if len(stop_side) else None
-        self._train(self._table(rows, train_side), stopping, self._settings(seed, device, len(train_side)))
-        return self
+        return self._task(self._table(rows, train_side), stopping, self._settings(seed, device, len(train_side)))
+
+    def _keep(self, trained: Trained) -> None:
+        self.module_, self.history_, self.n_iter_ = trained.module, trained.history, len(trained.history)
 
     @continued_fit
     def partial_fit(self, X: Any, y: Any, classes: Any = None, *, sample_weight: Any = None) -> Self:
@@ -174,9 +183,12 @@ class BaseNet(CallbackSupportMixin, BaseEstimator):
         seed = (draw_seed(self.random_state) + getattr(self, "n_iter_", 0)) % 2**31
         one_epoch = self._settings(seed, device, len(rows), max_epochs=1, weight_averaging=0.0)
         before: History = getattr(self, "history_", [])
-        table = self._table(rows, np.arange(len(rows)))
-        self.moments_ = self._train(table, None, one_epoch, getattr(self, "moments_", None))
-        self.history_: History = [*before, {**self.history_[-1], "epoch": len(before) + 1}]
+        task = self._task(self._table(rows, np.arange(len(rows))), None, one_epoch)
+        with FitProgress(self, 1, unit="epoch", verbose=self.verbose) as progress:
+            trained = train(*task, progress.step, getattr(self, "moments_", None))
+        self._keep(trained)
+        self.moments_ = trained.moments
+        self.history_ = [*before, {**self.history_[-1], "epoch": len(before) + 1}]
         self.n_iter_ = len(self.history_)
         return self
 
@@ -194,22 +206,12 @@ class BaseNet(CallbackSupportMixin, BaseEstimator):
         weight = torch.tensor(rows.weight[side] / rows.weight[side].mean(), dtype=torch.float32)
         return TensorTable(self._inputs(rows.X, side), self._target_tensor(rows.target[side]), weight)
 
-    def _train(
-        self,
-        training: TensorTable,
-        stopping: TensorTable | None,
-        settings: TrainingSettings,
-        moments: Moments | None = None,
-    ) -> Moments:
+    def _task(self, training: TensorTable, stopping: TensorTable | None, settings: TrainingSettings) -> Task:
         def build() -> nn.Module:
             # what an earlier fit has learned stays as it is until this one ends
             return copy.deepcopy(self.module_) if hasattr(self, "module_") else self._build_module(training)
 
-        with FitProgress(self, settings.max_epochs, unit="epoch", verbose=self.verbose) as progress:
-            criterion = self._criterion(training)
-            trained = train(build, criterion, training, stopping, settings, progress.step, moments)
-        self.module_, self.history_, self.n_iter_ = trained.module, trained.history, len(trained.history)
-        return trained.moments
+        return Task(build, self._criterion(training), training, stopping, settings)
 
     def _settings(self, seed: int, device: torch.device, n_rows: int, **changes: Any) -> TrainingSettings:
         own = {name: getattr(self, name) for name in _SETTINGS} | changes
@@ -255,11 +257,13 @@ class BaseNet(CallbackSupportMixin, BaseEstimator):
         return self._infer(X, "embed")
 
     def _infer(self, X: Any, method: str) -> np.ndarray:
+        inputs, device = self._read_inputs(X), resolve_device(self.device)
+        return infer(self.module_, inputs, device, method=method, dtype=self._inference_dtype)
+
+    def _read_inputs(self, X: Any) -> dict[str, Tensor]:
         check_is_fitted(self)
         table = self._read(X, reset=False)
-        inputs = self._inputs(table, np.arange(len(table)))
-        device = resolve_device(self.device)
-        return infer(self.module_, inputs, device, method=method, dtype=self._inference_dtype)
+        return self._inputs(table, np.arange(len(table)))
 
     def plot_history(self, ax: Any = None) -> Any:
         """Draw the loss of each epoch on the rows that train and on those that stop.

@@ -1,9 +1,11 @@
 """The trainer: skorch on tensors that stay on the device."""
 
 from hybridlearn.training._batches import TensorBatches, TensorTable
+from hybridlearn.training._infer import infer, infer_together
 from hybridlearn.training._net import DivergedError, WeightedNet
+from hybridlearn.training._size import program_size
 from hybridlearn.training._together import train_together
-from hybridlearn.training._train import History, Moments, Task, Trained, TrainingSettings, infer, train
+from hybridlearn.training._train import History, Moments, Task, Trained, TrainingSettings, train
 
 __all__ = [
     "DivergedError",
@@ -16,6 +18,8 @@ __all__ = [
     "TrainingSettings",
     "WeightedNet",
     "infer",
+    "infer_together",
+    "program_size",
     "train",
     "train_together",
 ]

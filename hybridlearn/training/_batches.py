@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
 Batch = tuple[dict[str, Tensor], tuple[Tensor, Tensor]]
+# which models; their inputs, target and weight, each of shape (n_models, n_rows, ...)
+StackedPart = tuple[list[int], tuple[Tensor, ...], Tensor, Tensor]
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,3 +90,70 @@ class TensorBatches:
         if self.generator is not None and n_full and n_left == 1:
             sizes[-2:] = [self.batch_size + 1]
         return sizes
+
+
+class StackedTable(Dataset):
+    """The tables of many models, filled up with zeros to one shape; a model may have none.
+
+    Attributes
+    ----------
+    inputs : list of Tensor of shape (n_models, n_rows, ...)
+    target : Tensor of shape (n_models, n_rows, ...)
+    weight : Tensor of shape (n_models, n_rows)
+    """
+
+    def __init__(self, tables: Sequence[TensorTable | None], device: torch.device):
+        self.tables = tables
+        columns = zip(*(table.tensors for table in tables if table is not None), strict=True)
+        present = [i for i, table in enumerate(tables) if table is not None]
+        *self.inputs, self.target, self.weight = (_stacked(of, present, len(tables), device) for of in columns)
+
+    def __len__(self) -> int:
+        return sum(len(table) for table in self.tables if table is not None)
+
+    def take(self, models: list[int], rows: Tensor) -> StackedPart:
+        """Some rows, shape (len(models), n), of some models."""
+        where = (torch.tensor(models, device=rows.device).unsqueeze(1), rows)
+        return models, tuple(t[where] for t in self.inputs), self.target[where], self.weight[where]
+
+
+def _stacked(tensors: Sequence[Tensor], models: list[int], n_models: int, device: torch.device) -> Tensor:
+    shape = [max(sizes) for sizes in zip(*(t.shape for t in tensors), strict=True)]
+    stacked = torch.zeros(n_models, *shape, dtype=tensors[0].dtype, device=device)
+    for model, tensor in zip(models, tensors, strict=True):
+        block: Any = (model, *map(slice, tensor.shape))
+        stacked[block] = tensor
+    return stacked
+
+
+class StackedBatches:
+    """Iterate over an epoch of many models: at each step those whose batches have as many rows go together.
+
+    So no batch is filled up, and a model sees the batches that it would see alone.
+
+    Parameters
+    ----------
+    table : StackedTable
+    batches : dict of int to TensorBatches
+        By model, of its own table.
+    is_active : callable
+        Whether a model takes part in the epoch that begins.
+    """
+
+    def __init__(self, table: StackedTable, batches: dict[int, TensorBatches], is_active: Callable[[int], bool]):
+        self.table = table
+        self.batches = batches
+        self.is_active = is_active
+
+    def __iter__(self) -> Iterator[list[StackedPart]]:
+        drawn = {model: batches.draw() for model, batches in self.batches.items() if self.is_active(model)}
+        device = self.table.weight.device
+        for step in range(max(map(len, drawn.values()), default=0)):
+            alike = defaultdict(list)
+            for model, rows in drawn.items():
+                if step < len(rows):
+                    alike[len(rows[step])].append(model)
+            yield [
+                self.table.take(models, torch.stack([drawn[m][step] for m in models]).to(device))
+                for models in alike.values()
+            ]

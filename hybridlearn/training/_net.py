@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from copy import deepcopy
-from typing import Any
+from typing import Any, Self
 
 import skorch
 import torch
@@ -37,7 +37,7 @@ class Patience(EarlyStopping):
     def __init__(self, patience: int):
         super().__init__(patience=patience, threshold=0.0, load_best=False, sink=noop)
 
-    def on_epoch_end(self, net: WeightedNet, **kwargs: Any) -> None:
+    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
         """Count the epochs without a lower validation loss; keep the weights of the best."""
         try:
             super().on_epoch_end(net, **kwargs)
@@ -48,7 +48,7 @@ class Patience(EarlyStopping):
         if self.misses_ == 0:
             self.best_state_ = net.kept_state()
 
-    def on_train_end(self, net: WeightedNet, **kwargs: Any) -> None:
+    def on_train_end(self, net: Any, **kwargs: Any) -> None:
         """Go back to the best weights."""
         net.restore(self.best_state_)
 
@@ -112,14 +112,30 @@ def check_loss(loss: float, *, first: float, prefix: str, epoch: int, learning_r
         )
 
 
-class WeightedNet(skorch.NeuralNet):
-    """A `skorch.NeuralNet` on a :class:`TensorTable`, with a weight a row.
+class TensorNet(skorch.NeuralNet):
+    """A `skorch.NeuralNet` without callbacks of its own that does not swallow an interrupt."""
 
-    It differs from its base in these places: batches are slices of tensors that are already on the device (no
+    def get_default_callbacks(self) -> list[tuple[str, Any]]:
+        """None: the epoch's losses are recorded by `run_single_epoch`."""
+        return []
+
+    def partial_fit(self, X: Any, y: None = None, classes: None = None, **fit_params: Any) -> Self:
+        """Train until ``max_epochs`` or :class:`StopTraining`."""
+        self.notify("on_train_begin", X=X, y=y)
+        with suppress(StopTraining):
+            self.fit_loop(X, y, **fit_params)
+        self.notify("on_train_end", X=X, y=y)
+        return self
+
+
+class WeightedNet(TensorNet):
+    """The net of one module, on a :class:`TensorTable` with a weight a row.
+
+    It differs from skorch's in these places: batches are slices of tensors that are already on the device (no
     ``__getitem__`` a row, no DataLoader); the loss of a batch is the mean of ``weight * loss``, so weights must have
     mean 1 over the training rows; where the module has members, a row's loss is the mean of theirs; `l1` times the
     sum of the absolute weights is added to what is minimised; an epoch keeps one loss in the history instead of one
-    a batch, exact under weights; an interrupt is not swallowed.
+    a batch, exact under weights.
     """
 
     def __init__(self, *args: Any, l1: float = 0.0, **kwargs: Any):
@@ -138,18 +154,6 @@ class WeightedNet(skorch.NeuralNet):
     def restore(self, state: dict[str, Tensor]) -> None:
         """Go back to such a copy."""
         self.kept_module.load_state_dict(state)
-
-    def get_default_callbacks(self) -> list[tuple[str, Any]]:
-        """None: the epoch's losses are recorded by `run_single_epoch`."""
-        return []
-
-    def partial_fit(self, X: TensorTable, y: None = None, classes: None = None, **fit_params: Any) -> WeightedNet:
-        """Train until ``max_epochs`` or :class:`StopTraining`."""
-        self.notify("on_train_begin", X=X, y=y)
-        with suppress(StopTraining):
-            self.fit_loop(X, y, **fit_params)
-        self.notify("on_train_end", X=X, y=y)
-        return self
 
     def get_iterator(self, dataset: TensorTable, training: bool = False) -> TensorBatches:
         """Batches of `dataset`, shuffled by the net's own generator in training."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import skorch
 import torch
@@ -12,14 +11,14 @@ from skorch.helper import predefined_split
 from skorch.history import History as SkorchHistory
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
-from torch.utils.data import Dataset
 
-from hybridlearn.training._batches import TensorBatches, TensorTable
+from hybridlearn._random import torch_seed
+from hybridlearn.training._batches import StackedBatches, StackedPart, StackedTable, TensorBatches
 from hybridlearn.training._net import (
     DivergedError,
     Patience,
     StopTraining,
-    WeightedNet,
+    TensorNet,
     check_loss,
     mean_loss,
     outputs_of,
@@ -28,7 +27,8 @@ from hybridlearn.training._net import (
 from hybridlearn.training._stack import Stack
 from hybridlearn.training._train import Task, Trained, check_weights, plain_record
 
-Part = tuple[list[int], tuple[Tensor, ...], Tensor, Tensor]
+# Rows on which modules are tried out before they train.
+N_PROBED = 4
 
 
 class LossOf(nn.Module):
@@ -44,37 +44,24 @@ class LossOf(nn.Module):
         return mean_loss(self.criterion, outputs_of(self.module, inputs, self.device), target, weight)
 
 
-class StackedTable(Dataset):
-    """The tables of many models, filled up with zeros to one shape; a model may have none.
+class Built(NamedTuple):
+    """A module as its seed makes it, and the state that this leaves torch's generator in: dropout goes on from it."""
 
-    Attributes
-    ----------
-    inputs : list of Tensor of shape (n_models, n_rows, ...)
-    target : Tensor of shape (n_models, n_rows, ...)
-    weight : Tensor of shape (n_models, n_rows)
-    """
+    task: Task
+    loss: LossOf
+    random_state: Tensor
 
-    def __init__(self, tables: Sequence[TensorTable | None], device: torch.device):
-        self.tables = tables
-        columns = zip(*(table.tensors for table in tables if table is not None), strict=True)
-        present = [i for i, table in enumerate(tables) if table is not None]
-        *self.inputs, self.target, self.weight = (_stacked(of, present, len(tables), device) for of in columns)
-
-    def __len__(self) -> int:
-        return sum(len(table) for table in self.tables if table is not None)
-
-    def take(self, models: list[int], rows: Tensor) -> Part:
-        """Some rows, shape (len(models), n), of some models."""
-        where = torch.tensor(models, device=rows.device).unsqueeze(1), rows
-        return models, tuple(t[where] for t in self.inputs), self.target[where], self.weight[where]
+    def loss_of_first(self, n_rows: int) -> Tensor:
+        """The loss of the first rows, in training."""
+        inputs, (target, weight) = self.task.rows[:n_rows]
+        return self.loss.train()(tuple(inputs.values()), target, weight)
 
 
-def _stacked(tensors: Sequence[Tensor], models: list[int], n_models: int, device: torch.device) -> Tensor:
-    shape = [max(sizes) for sizes in zip(*(t.shape for t in tensors), strict=True)]
-    stacked = torch.zeros(n_models, *shape, dtype=tensors[0].dtype, device=device)
-    for model, tensor in zip(models, tensors, strict=True):
-        stacked[(model, *map(slice, tensor.shape))] = tensor
-    return stacked
+def build_loss(task: Task) -> Built:
+    """Build the module of a task as :func:`hybridlearn.training.train` does."""
+    with torch_seed(task.settings.seed, []):
+        module = task.build_module()
+        return Built(task, LossOf(module, task.criterion, task.settings.device), torch.get_rng_state())
 
 
 class _Run:
@@ -115,32 +102,7 @@ class _Run:
             self.patience.on_train_end(self)
 
 
-class StackedBatches:
-    """An epoch of all models that still train: at each step those whose batches have as many rows go together.
-
-    So no batch is filled up, and a model sees the batches that it would see alone.
-    """
-
-    def __init__(self, table: StackedTable, batches: list[TensorBatches | None], runs: list[_Run]):
-        self.table = table
-        self.batches = batches
-        self.runs = runs
-
-    def __iter__(self) -> Iterator[list[Part]]:
-        drawn = {m: b.draw() for m, b in enumerate(self.batches) if b is not None and self.runs[m].is_active}
-        device = self.table.weight.device
-        for step in range(max(map(len, drawn.values()), default=0)):
-            alike = defaultdict(list)
-            for model, rows in drawn.items():
-                if step < len(rows):
-                    alike[len(rows[step])].append(model)
-            yield [
-                self.table.take(models, torch.stack([drawn[m][step] for m in models]).to(device))
-                for models in alike.values()
-            ]
-
-
-class StackedNet(WeightedNet):
+class StackedNet(TensorNet):
     """The skorch net of a program. Its module holds a row of parameters a model; history and stopping are theirs."""
 
     def __init__(self, *args: Any, stack: Stack, tasks: list[Task], **kwargs: Any):
@@ -165,15 +127,15 @@ class StackedNet(WeightedNet):
         return self
 
     def get_iterator(self, dataset: StackedTable, training: bool = False) -> StackedBatches:
-        """Batches of all models; in training each in the order that its own seed draws."""
-        batches = []
-        for table, task in zip(dataset.tables, self.tasks, strict=True):
+        """Batches of the models that still train; in training each in the order that its own seed draws."""
+        batches: dict[int, TensorBatches] = {}
+        for model, (table, task) in enumerate(zip(dataset.tables, self.tasks, strict=True)):
             generator = torch.Generator().manual_seed(task.settings.seed) if training else None
-            size = task.settings.batch_size if training else 256
-            batches.append(None if table is None else TensorBatches(table, size, generator))
-        return StackedBatches(dataset, batches, self.runs_)
+            if table is not None:
+                batches[model] = TensorBatches(table, task.settings.batch_size if training else 256, generator)
+        return StackedBatches(dataset, batches, lambda model: self.runs_[model].is_active)
 
-    def train_step_single(self, batch: list[Part], **fit_params: Any) -> dict[str, Any]:
+    def train_step_single(self, batch: list[StackedPart], **fit_params: Any) -> dict[str, Any]:
         """Gradients of loss and penalty of each model; the losses alone are recorded."""
         self.stack.train(True)
         losses = []
@@ -185,7 +147,7 @@ class StackedNet(WeightedNet):
         self._clip(batch)
         return {"loss": losses, "y_pred": None}
 
-    def validation_step(self, batch: list[Part], **fit_params: Any) -> dict[str, Any]:
+    def validation_step(self, batch: list[StackedPart], **fit_params: Any) -> dict[str, Any]:
         """Losses of the weights that count."""
         self.stack.train(False)
         with torch.no_grad():
@@ -195,12 +157,12 @@ class StackedNet(WeightedNet):
         l1 = [self.runs_[m].settings.l1 for m in models]
         return rows.new_tensor(l1) * (rows.abs() * self._is_matrix).sum(dim=1) if any(l1) else 0.0
 
-    def _clip(self, batch: list[Part]) -> None:
+    def _clip(self, batch: list[StackedPart]) -> None:
         for run in (self.runs_[m] for models, *_ in batch for m in models):
             if run.settings.gradient_clipping < float("inf"):
                 nn.utils.clip_grad_norm_([run.row], run.settings.gradient_clipping)
 
-    def _average(self, batch: list[Part]) -> None:
+    def _average(self, batch: list[StackedPart]) -> None:
         """Take the weights after a step into the running means."""
         alike = defaultdict(list)
         for run in (self.runs_[m] for models, *_ in batch for m in models):
@@ -223,7 +185,8 @@ class StackedNet(WeightedNet):
                     run.history.new_epoch()
                     run.history.record("epoch", len(run.history))
         n_models, like = len(self.runs_), iterator.table.weight
-        losses, weights, first = like.new_zeros(n_models), like.new_zeros(n_models), {}
+        losses, weights = like.new_zeros(n_models), like.new_zeros(n_models)
+        first: dict[int, Tensor] = {}
         for batch in iterator:
             step = step_fn(batch, **fit_params)
             if training:
@@ -231,7 +194,8 @@ class StackedNet(WeightedNet):
             for (models, _, _, weight), loss in zip(batch, step["loss"], strict=True):
                 losses[models] += loss * weight.shape[1]
                 weights[models] += weight.sum(dim=1)
-                first |= {m: own for m, own in zip(models, loss, strict=True) if m not in first}
+                if not first.keys() >= set(models):
+                    first |= zip(models, loss, strict=True)
         for model, loss in zip(first, (losses / weights)[list(first)].tolist(), strict=True):
             self._record_loss(self.runs_[model], loss, float(first[model]), prefix)
 
@@ -252,7 +216,7 @@ class StackedNet(WeightedNet):
             raise StopTraining
 
 
-def run_program(stack: Stack, losses: list[LossOf], tasks: list[Task]) -> list[Trained | DivergedError]:
+def run_program(stack: Stack, losses: list[LossOf], tasks: list[Task]) -> list[Trained | Exception]:
     """Train the modules of a stack, each as :func:`hybridlearn.training.train` would alone.
 
     Parameters
@@ -288,7 +252,7 @@ def run_program(stack: Stack, losses: list[LossOf], tasks: list[Task]) -> list[T
     return [_outcome(run, loss.module.eval()) for run, loss in zip(net.runs_, losses, strict=True)]
 
 
-def _outcome(run: _Run, module: nn.Module) -> Trained | DivergedError:
+def _outcome(run: _Run, module: nn.Module) -> Trained | Exception:
     if run.error is not None:
         return run.error
     try:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +21,7 @@ class Stack:
 
     Parameters
     ----------
-    modules : list of Module
+    modules : sequence of Module
         Of one class and structure; left as they are.
     placements : list of dict of str to (Size, Tensor)
         From :func:`hybridlearn.modules.common_placements`.
@@ -29,14 +29,17 @@ class Stack:
         One a module: each draws the dropout of its module, as the module alone would.
     """
 
-    def __init__(self, modules: list[nn.Module], placements: list[Placement], generators: list[torch.Generator]):
+    def __init__(self, modules: Sequence[nn.Module], placements: list[Placement], generators: list[torch.Generator]):
         self.placements = placements
         self.noise = _Noise(generators)
         self.base = copy.deepcopy(modules[0])
+        self._known_dropouts: dict[Any, list[tuple[Tensor, list[float]]]] = {}
         _replace_dropout(self.base, "", modules, self.noise)
         self.shapes = {name: placements[0][name][0] for name, _ in modules[0].named_parameters()}
         self.buffers = {
-            name: torch.stack([_placed(dict(m.named_buffers())[name], p[name]) for m, p in zip(modules, placements)])
+            name: torch.stack(
+                [_placed(dict(m.named_buffers())[name], p[name]) for m, p in zip(modules, placements, strict=True)]
+            )
             for name, _ in modules[0].named_buffers()
         }
 
@@ -71,14 +74,15 @@ class Stack:
 
     def train(self, mode: bool) -> None:
         """Switch all modules to training or evaluation."""
-        self.base.train(mode)
+        if mode != self.base.training:
+            self.base.train(mode)
 
-    def __call__(self, models: Sequence[int], rows: Tensor, *arguments: Any) -> Tensor:
+    def __call__(self, models: list[int], rows: Tensor, *arguments: Any) -> Tensor:
         """What some of the modules answer.
 
         Parameters
         ----------
-        models : sequence of int
+        models : list of int
             Which.
         rows : Tensor of shape (len(models), n_entries)
         *arguments : Tensor, or tuples of them, of shape (len(models), ...)
@@ -90,23 +94,38 @@ class Stack:
         sizes = [shape.numel() for shape in self.shapes.values()]
         parts = zip(self.shapes.items(), rows.split(sizes, dim=1), strict=True)
         state = {name: part.view(len(models), *shape) for (name, shape), part in parts}
-        which = list(models)
-        state |= {name: buffer[which] for name, buffer in self.buffers.items()}
+        state |= {name: buffer[models] for name, buffer in self.buffers.items()}
+        noise = tuple(self.noise.draw(like, rates, models) for like, rates in self._dropouts(state, arguments))
         if len(models) > _FEW:
-            self.noise.models = which
-            return torch.vmap(self._one)(state, *arguments)
-        answers = []
-        for i, model in enumerate(which):
-            self.noise.models = [model]
-            answers.append(self._one({name: t[i] for name, t in state.items()}, *_picked(arguments, i)))
-        return torch.stack(answers)
+            return torch.vmap(self._one)(state, noise, arguments)
+        return torch.stack([self._one(*_picked((state, noise, arguments), i)) for i in range(len(models))])
 
-    def _one(self, state: dict[str, Tensor], *arguments: Any) -> Tensor:
-        return functional_call(self.base, state, arguments)
+    def _one(self, state: dict[str, Tensor], noise: tuple[Tensor, ...], arguments: Any) -> Tensor:
+        self.noise.give(noise)
+        # weights that are tied would be found again at every call; who has them does not agree with the stack
+        return functional_call(self.base, state, arguments, tie_weights=False)
+
+    def _dropouts(self, state: dict[str, Tensor], arguments: Any) -> list[tuple[Tensor, list[float]]]:
+        """Shapes that dropout is asked for, once for each shape of the arguments."""
+        if not self.base.training:
+            return []
+        shapes = _shapes(arguments)
+        if shapes not in self._known_dropouts:
+            first = _picked((state, arguments), 0)
+            wanted = self.noise.wanted(lambda: functional_call(self.base, *first, tie_weights=False))
+            self._known_dropouts[shapes] = [(like.detach().clone(), rates) for like, rates in wanted]
+        return self._known_dropouts[shapes]
 
 
-def _picked(arguments: Any, i: int) -> Any:
-    return arguments[i] if isinstance(arguments, Tensor) else tuple(_picked(a, i) for a in arguments)
+def _picked(nested: Any, i: int) -> Any:
+    """Entry `i` of every tensor in tuples and dicts."""
+    if isinstance(nested, dict):
+        return {name: _picked(value, i) for name, value in nested.items()}
+    return nested[i] if isinstance(nested, Tensor) else tuple(_picked(value, i) for value in nested)
+
+
+def _shapes(nested: Any) -> Any:
+    return nested.shape[1:] if isinstance(nested, Tensor) else tuple(map(_shapes, nested))
 
 
 def _placed(tensor: Tensor, placement: tuple[torch.Size, Tensor]) -> Tensor:
@@ -117,43 +136,40 @@ def _placed(tensor: Tensor, placement: tuple[torch.Size, Tensor]) -> Tensor:
 
 
 class _Noise:
-    """The generators of all modules, and which modules are being called."""
+    """Dropout of all modules: drawn outside of what is mapped, each module's by its own generator."""
 
     def __init__(self, generators: list[torch.Generator]):
         self.generators = generators
-        self.models: list[int] = []
+        self._wanted: list[tuple[Tensor, list[float]]] = []
+        self._given: Iterator[Tensor] | None = None
 
-    def draw(self, like: Tensor, rates: list[float]) -> Tensor:
-        """Factors of dropout for outputs of the called modules, shape (len(models), ...)."""
-        if len(like) != len(self.models):
-            raise RuntimeError("dropout of something that is the same for all modules")
-        noise = torch.empty_like(like, memory_format=torch.contiguous_format)
-        for factors, model in zip(noise, self.models, strict=True):
-            rate = rates[model]
-            if rate == 0:
-                factors.fill_(1.0)
-            elif rate == 1:
+    def wanted(self, call: Callable[[], object]) -> list[tuple[Tensor, list[float]]]:
+        """Run one module once; what it wants to drop out of, in its order."""
+        self._wanted, self._given = [], None
+        with torch.no_grad():
+            call()
+        return self._wanted
+
+    def give(self, factors: tuple[Tensor, ...]) -> None:
+        """Have these at hand for the next call."""
+        self._given = iter(factors)
+
+    def apply(self, x: Tensor, rates: list[float]) -> Tensor:
+        """Drop out."""
+        if self._given is None:
+            self._wanted.append((x, rates))
+            return x
+        return x * next(self._given)
+
+    def draw(self, like: Tensor, rates: list[float], models: list[int]) -> Tensor:
+        """Factors for some modules, shape (len(models), *like.shape): as torch's own dropout would draw them."""
+        noise = like.new_ones(len(models), *like.shape)
+        for factors, model in zip(noise, models, strict=True):
+            if rates[model] == 1:
                 factors.zero_()
-            else:
-                # as torch's own dropout: the same draws of the same generator
-                factors.bernoulli_(1 - rate, generator=self.generators[model]).div_(1 - rate)
+            elif rates[model] > 0:
+                factors.bernoulli_(1 - rates[model], generator=self.generators[model]).div_(1 - rates[model])
         return noise
-
-
-class _Draw(torch.autograd.Function):
-    """The factors as torch.vmap sees them: drawn model by model."""
-
-    @staticmethod
-    def forward(like: Tensor, draw: Callable[[Tensor], Tensor]) -> Tensor:
-        return draw(like.unsqueeze(0)).squeeze(0)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
-        ctx.mark_non_differentiable(output)
-
-    @staticmethod
-    def vmap(info: NamedTuple, in_dims: tuple[int, None], like: Tensor, draw: Callable) -> tuple[Tensor, int]:
-        return draw(like.movedim(in_dims[0], 0)), 0
 
 
 class _Dropout(nn.Module):
@@ -165,16 +181,14 @@ class _Dropout(nn.Module):
         self.noise = noise
 
     def forward(self, x: Tensor) -> Tensor:
-        if not self.training or not any(self.rates) or not x.numel():
-            return x
-        return x * _Draw.apply(x.detach(), lambda like: self.noise.draw(like, self.rates))
+        return self.noise.apply(x, self.rates) if self.training and any(self.rates) and x.numel() else x
 
 
-def _replace_dropout(parent: nn.Module, path: str, modules: list[nn.Module], noise: _Noise) -> None:
+def _replace_dropout(parent: nn.Module, path: str, modules: Sequence[nn.Module], noise: _Noise) -> None:
     for name, child in parent.named_children():
         child_path = f"{path}{name}"
         if type(child) is nn.Dropout:
-            rates = [float(module.get_submodule(child_path).p) for module in modules]
-            setattr(parent, name, _Dropout(rates, noise))
+            dropouts: list[Any] = [module.get_submodule(child_path) for module in modules]
+            setattr(parent, name, _Dropout([dropout.p for dropout in dropouts], noise))
         else:
             _replace_dropout(child, f"{child_path}.", modules, noise)

@@ -3,42 +3,28 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Hashable, Sequence
-from typing import NamedTuple
+from collections.abc import Hashable, Iterable, Sequence
 
 import torch
 from torch import Tensor
-from torch.autograd.graph import saved_tensors_hooks
 
 from hybridlearn._device import alone_on
 from hybridlearn._random import torch_seed
 from hybridlearn.modules import common_placements
-from hybridlearn.training._program import LossOf, StackedTable, run_program
+from hybridlearn.training._batches import StackedTable
+from hybridlearn.training._program import N_PROBED, Built, build_loss, run_program
+from hybridlearn.training._size import n_in_memory
 from hybridlearn.training._stack import Stack
 from hybridlearn.training._train import Task, Trained, train
 
-Outcome = Trained | Exception
-# What the models of a program may take together: tables, weights and what a step keeps for its gradients.
-PROGRAM_BYTES = 2**30
-# Rows on which a stack is compared with its modules.
-_N_PROBED = 4
 
-
-class _Built(NamedTuple):
-    """A module as its seed makes it, and the state that this leaves torch's generator in: dropout goes on from it."""
-
-    task: Task
-    loss: LossOf
-    random_state: Tensor
-
-
-def train_together(tasks: Sequence[Task]) -> list[Outcome]:
+def train_together(tasks: Sequence[Task]) -> list[Trained | Exception]:
     """Train many modules; those of one shape as one program.
 
     Each comes out as :func:`train` alone would make it, up to rounding: with its own weights, row order, dropout,
     rate, regularisation and stopping. What cannot be stacked (a module that draws random numbers of its own, changes
-    its buffers or branches on its data) is trained alone. A program takes no more than `PROGRAM_BYTES`; what would
-    need more is split.
+    its buffers or branches on its data) is trained alone. A program takes no more memory than
+    :func:`program_size` grants; what would need more is split.
 
     Parameters
     ----------
@@ -49,31 +35,25 @@ def train_together(tasks: Sequence[Task]) -> list[Outcome]:
     list of Trained or Exception
         In the order of `tasks`; an exception is what :func:`train` would have raised.
     """
-    outcomes: dict[int, Outcome] = {}
-    alike: dict[Hashable, dict[int, _Built]] = defaultdict(dict)
+    outcomes: dict[int, Trained | Exception] = {}
+    alike: dict[Hashable, dict[int, Built]] = defaultdict(dict)
     for i, task in enumerate(tasks):
         try:
-            built = _build(task)
+            built = build_loss(task)
         except Exception as error:
             outcomes[i] = error
         else:
             alike[_kind(built)][i] = built
     for models in alike.values():
         order = list(models)
-        size = max(1, PROGRAM_BYTES // max(map(_bytes_of, models.values())))
+        size = _n_at_once(models.values())
         for start in range(0, len(order), size):
             chunk = order[start : start + size]
             outcomes |= zip(chunk, _train_alike([models[i] for i in chunk]), strict=True)
     return [outcomes[i] for i in range(len(tasks))]
 
 
-def _build(task: Task) -> _Built:
-    with torch_seed(task.settings.seed, []):
-        module = task.build_module()
-        return _Built(task, LossOf(module, task.criterion, task.settings.device), torch.get_rng_state())
-
-
-def _kind(built: _Built) -> Hashable:
+def _kind(built: Built) -> Hashable:
     """The same for models that may be of one shape."""
     task, settings = built.task, built.task.settings
     parts = tuple((name, type(part)) for name, part in built.loss.named_modules())
@@ -82,30 +62,15 @@ def _kind(built: _Built) -> Hashable:
     return parts, str(criteria), tensors, task.rows.target.shape[1:], settings.batch_size, settings.device
 
 
-def _bytes_of(built: _Built) -> int:
-    """What a model takes in a program."""
-    task = built.task
-    kept: list[int] = []
-    n_rows = min(_N_PROBED, len(task.rows))
-    with torch_seed(0, []), saved_tensors_hooks(lambda t: kept.append(t.nbytes) or t, lambda t: t):
-        try:
-            _loss_alone(built, n_rows)
-        except Exception:
-            return PROGRAM_BYTES  # alone it will say what is wrong
-    step = sum(kept) * min(task.settings.batch_size, len(task.rows)) // n_rows
-    # parameters, their gradients and those of the stack, two moments, mean, best, and the copy of a step
-    weights = 8 * sum(p.nbytes for p in built.loss.parameters())
-    tables = [task.rows] if task.valid_rows is None else [task.rows, task.valid_rows]
-    # once as they come and once stacked
-    return weights + step + 2 * sum(t.nbytes for table in tables for t in table.tensors)
+def _n_at_once(models: Iterable[Built]) -> int:
+    try:
+        return min(map(n_in_memory, models))
+    except Exception:
+        # a module that cannot be called: alone it will say why
+        return 1
 
 
-def _loss_alone(built: _Built, n_rows: int) -> Tensor:
-    inputs, (target, weight) = built.task.rows[:n_rows]
-    return built.loss.train()(tuple(inputs.values()), target, weight)
-
-
-def _train_alike(models: list[_Built]) -> list[Outcome]:
+def _train_alike(models: list[Built]) -> list[Trained | Exception]:
     stack = _stack(models) if len(models) > 1 else None
     if stack is None:
         return [_train_alone(built.task) for built in models]
@@ -117,14 +82,14 @@ def _train_alike(models: list[_Built]) -> list[Outcome]:
         return run_program(stack, [built.loss for built in models], [built.task for built in models])
 
 
-def _train_alone(task: Task) -> Outcome:
+def _train_alone(task: Task) -> Trained | Exception:
     try:
         return train(*task)
     except Exception as error:
         return error
 
 
-def _stack(models: list[_Built]) -> Stack | None:
+def _stack(models: list[Built]) -> Stack | None:
     """The modules as one, if on a few rows that gives the losses and gradients of each; None if not."""
     modules = [built.loss.module for built in models]
     placements = common_placements(modules, [list(built.task.rows.inputs.values()) for built in models])
@@ -146,8 +111,8 @@ def _stack(models: list[_Built]) -> Stack | None:
     return stack if agrees else None
 
 
-def _agrees(stack: Stack, models: list[_Built]) -> bool:
-    n_rows = min(_N_PROBED, *(len(built.task.rows) for built in models))
+def _agrees(stack: Stack, models: list[Built]) -> bool:
+    n_rows = min(N_PROBED, *(len(built.task.rows) for built in models))
     table = StackedTable([built.task.rows for built in models], torch.device("cpu"))
     which, *data = table.take(list(range(len(models))), torch.arange(n_rows).expand(len(models), -1))
     try:
@@ -161,13 +126,13 @@ def _agrees(stack: Stack, models: list[_Built]) -> bool:
         return False
 
 
-def _agrees_alone(stack: Stack, model: int, built: _Built, loss: Tensor, gradient: Tensor, n_rows: int) -> bool:
+def _agrees_alone(stack: Stack, model: int, built: Built, loss: Tensor, gradient: Tensor, n_rows: int) -> bool:
     """Whether a module alone has this loss and gradient, and leaves its buffers as they are."""
     named = dict(built.loss.named_parameters())
     buffers = [buffer.clone() for buffer in built.loss.buffers()]
     with torch_seed(0, []):
         torch.set_rng_state(built.random_state)
-        alone = _loss_alone(built, n_rows)
+        alone = built.loss_of_first(n_rows)
     gradients = torch.autograd.grad(alone, list(named.values()))
     expected = stack.place(model, dict(zip(named, gradients, strict=True)))
     changed = any(not torch.equal(*pair) for pair in zip(buffers, built.loss.buffers(), strict=True))

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import numpy as np
 import skorch
 import torch
 from skorch.helper import predefined_split
@@ -225,54 +224,3 @@ def _callbacks(
     # each epoch is told, also one that ends patience; each is weighed by patience, also one that is the last
     tell = _Tell(on_epoch)
     return [*callbacks, ("tell", tell), *patience, ("obey", _Obey(tell))]
-
-
-def infer(
-    module: nn.Module,
-    inputs: dict[str, Tensor],
-    device: torch.device,
-    *,
-    method: str = "forward",
-    dtype: torch.dtype = torch.float64,
-    batch_size: int = 256,
-) -> np.ndarray:
-    """Outputs of a trained module for many rows.
-
-    Parameters
-    ----------
-    module : Module
-        Left as it is, where it is.
-    inputs : dict of str to Tensor of shape (n_rows, ...)
-    device : torch.device
-    method : str, default="forward"
-        Of the module; takes the inputs in their order.
-    dtype : torch.dtype, default=torch.float64
-        Of the pass on the CPU: in float64 a row's output does not depend on the rows beside it. Elsewhere float32.
-    batch_size : int, default=256
-
-    Returns
-    -------
-    ndarray of shape (n_rows, ...), float64
-
-    Raises
-    ------
-    ValueError
-        Where an output is infinite or NaN.
-    """
-    dtype = dtype if device.type == "cpu" else torch.float32
-    module = copy.deepcopy(module).to(device=device, dtype=dtype).eval()
-    n_rows = len(next(iter(inputs.values())))
-    outputs = []
-    with torch.inference_mode():
-        for start in range(0, n_rows, batch_size):
-            batch = {k: _cast(t[start : start + batch_size], device, dtype) for k, t in inputs.items()}
-            outputs.append(getattr(module, method)(*batch.values()).cpu().double().numpy())
-    result = np.concatenate(outputs)
-    n_lost = int((~np.isfinite(result.reshape(n_rows, -1))).any(axis=1).sum())
-    if n_lost:
-        raise ValueError(f"{type(module).__name__} gives infinite or NaN outputs for {n_lost} of {n_rows} rows of X")
-    return result
-
-
-def _cast(tensor: Tensor, device: torch.device, dtype: torch.dtype) -> Tensor:
-    return tensor.to(device=device, dtype=dtype if tensor.is_floating_point() else tensor.dtype)
