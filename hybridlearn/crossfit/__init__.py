@@ -3,7 +3,7 @@
 from hybridlearn.crossfit._canary import LeakCanary, leak_canary
 from hybridlearn.crossfit._engine import check_members, cross_fit, cross_fit_rows, make_splits
 from hybridlearn.crossfit._ledger import Entry, LeakError, Ledger
-from hybridlearn.crossfit._margin import FoldModel, margin
+from hybridlearn.crossfit._margin import FoldModel, fold_margins, margin
 from hybridlearn.crossfit._member import MemberError, fit_model
 from hybridlearn.crossfit._out_of_fold import BLEND, OutOfFold
 
@@ -20,6 +20,7 @@ __all__ = [
     "cross_fit",
     "cross_fit_rows",
     "fit_model",
+    "fold_margins",
     "leak_canary",
     "make_splits",
     "margin",

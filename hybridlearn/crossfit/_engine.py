@@ -20,14 +20,15 @@ from hybridlearn._splits import Split, folds
 from hybridlearn.crossfit._ledger import Ledger
 from hybridlearn.crossfit._member import (
     FittedFold,
+    FoldFit,
     MemberError,
     check_is_estimator,
     check_task,
-    fit_fold,
     frozen_parts,
     takes_weights,
 )
 from hybridlearn.crossfit._out_of_fold import BLEND, OutOfFold
+from hybridlearn.crossfit._units import fit_unit, plan_units
 from hybridlearn.table import TrainingRows, read_raw_table, read_training_rows
 
 Members = Sequence[tuple[str, Any]]
@@ -236,39 +237,35 @@ def cross_fit_rows(
     _warn_unweighted(members, weighted)
     rng = np.random.RandomState(seed)
     n_classes = 0 if classes is None else len(classes)
-    tasks = [
-        (name, seed_nested(clone(estimator), rng), k, split)
+    fits = [
+        FoldFit(name, seed_nested(clone(estimator), rng), rows, split)
         for name, estimator in members
-        for k, split in enumerate(splits)
+        for split in splits
     ]
-    outcomes = Parallel(n_jobs=n_jobs, return_as="generator")(
-        delayed(_attempt)(name, estimator, rows, split, n_classes=n_classes, weighted=weighted, seed=seed,
-                          on_error=on_error)
-        for name, estimator, _, split in tasks
-    )  # fmt: skip
-    fitted: dict[str, list[FittedFold]] = {name: [] for name, _ in members}
+    units = plan_units(fits, n_classes=n_classes, weighted=weighted)
+    results = Parallel(n_jobs=n_jobs, return_as="generator")(
+        delayed(fit_unit)([fits[i] for i in unit], n_classes=n_classes, weighted=weighted, seed=seed) for unit in units
+    )
+    outcomes: dict[int, FittedFold] = {}
     failed: dict[str, str] = {}
-    for (name, *_), outcome in zip(tasks, outcomes, strict=True):
-        if isinstance(outcome, MemberError):
-            failed.setdefault(name, str(outcome))
-        else:
-            fitted[name].append(outcome)
-        on_fit(name)
-    for name, message in failed.items():
+    for unit, result in zip(units, results, strict=True):
+        for i, outcome in zip(unit, result, strict=True):
+            if not isinstance(outcome, MemberError):
+                outcomes[i] = outcome
+            elif on_error == "raise":
+                raise outcome
+            else:
+                failed.setdefault(fits[i].name, str(outcome))
+            on_fit(fits[i].name)
+    for message in failed.values():
         warnings.warn(f"{message}; it is left out (on_error='skip')", UserWarning, stacklevel=2)
-        del fitted[name]
+    fitted: dict[str, list[FittedFold]] = {name: [] for name, _ in members if name not in failed}
     if not fitted:
         raise MemberError(f"every member failed: {' | '.join(failed.values())}")
+    for i, outcome in sorted(outcomes.items()):
+        if fits[i].name in fitted:
+            fitted[fits[i].name].append(outcome)
     return _collect(dict(members), fitted, failed, rows, splits, classes)
-
-
-def _attempt(name: str, *args: Any, on_error: str, **kwargs: Any) -> FittedFold | MemberError:
-    try:
-        return fit_fold(name, *args, **kwargs)
-    except MemberError as error:
-        if on_error == "raise":
-            raise
-        return error
 
 
 def _warn_unweighted(members: Members, weighted: bool) -> None:

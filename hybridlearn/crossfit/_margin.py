@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from inspect import signature
 from typing import Any
@@ -12,7 +13,7 @@ from sklearn import get_config
 from sklearn.base import is_classifier
 
 from hybridlearn._heads import centred
-from hybridlearn._protocols import HasMargin
+from hybridlearn._protocols import FitsTogether, HasMargin
 
 
 def margin(estimator: Any, X: Any, *, floor: float = 1e-6) -> np.ndarray:
@@ -108,15 +109,29 @@ class FoldModel:
     present: np.ndarray | None
     n_classes: int
 
+    @property
+    def lacks_classes(self) -> bool:
+        """Whether a class of the whole target was not among its rows."""
+        return self.present is not None and len(self.present) < self.n_classes
+
     def margin(self, X: Any) -> np.ndarray:
         """Margin over all classes, shape (n_rows, n_outputs); an absent class has probability 1 / (2 n_train)."""
         floor = 1 / (2 * self.n_train)
-        if self.present is None or len(self.present) == self.n_classes:
+        if not self.lacks_classes:
             return margin(self.estimator, X, floor=floor)
         seen = _log_probabilities(self.estimator, X, floor)
         full = np.full((len(seen), self.n_classes), np.log(floor))
         full[:, self.present] = seen
         return full[:, [1]] - full[:, [0]] if self.n_classes == 2 else centred(full)
+
+
+def fold_margins(models: Sequence[FoldModel], tables: Sequence[Any]) -> list[np.ndarray]:
+    """The margin of each model for the rows of its own table; estimators that can are asked together."""
+    estimators = [model.estimator for model in models]
+    alike = len({type(estimator) for estimator in estimators}) == 1 and isinstance(estimators[0], FitsTogether)
+    if not alike or any(model.lacks_classes for model in models):
+        return [model.margin(table) for model, table in zip(models, tables, strict=True)]
+    return estimators[0].margins_together(estimators, tables)
 
 
 def _log_probabilities(estimator: Any, X: Any, floor: float) -> np.ndarray:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -36,62 +38,97 @@ class FittedFold:
     stopping_rows: np.ndarray | None
 
 
-def fit_fold(
-    name: str, estimator: Any, rows: TrainingRows, split: Split, *, n_classes: int, weighted: bool, seed: int
-) -> FittedFold:
-    """Fit a seeded clone on the training part of a fold and read its margins of the test part.
+@dataclass(frozen=True)
+class FoldFit:
+    """A member that is to be fitted on the training part of a fold and to predict the test part.
 
-    Parameters
+    Attributes
     ----------
     name : str
         Of the member, for errors.
     estimator : estimator
-        A fresh clone: it is fitted in place.
+        A fresh clone with its seeds: it is fitted in place.
     rows : TrainingRows
     split : (train, test)
         `test` may be empty.
+    """
+
+    name: str
+    estimator: Any
+    rows: TrainingRows
+    split: Split
+
+    @property
+    def training(self) -> TrainingRows:
+        """The rows of the training part."""
+        return self.rows.take(self.split[0])
+
+    @property
+    def test(self) -> Any:
+        """`X` of the test part."""
+        return take_rows(self.rows.X, self.split[1])
+
+    def fitted(self, model: FoldModel, margin: np.ndarray, seconds: float) -> FittedFold:
+        """What the fit leaves behind."""
+        stopping = getattr(model.estimator, "stopping_rows_", None)
+        return FittedFold(model, margin, seconds, None if stopping is None else self.split[0][stopping])
+
+    def failed(self, error: Exception) -> MemberError:
+        """The error that names the member."""
+        hint = "; members see class codes 0, 1, ... in the order of classes_" if "class_weight" in str(error) else ""
+        named = MemberError(f"member {self.name!r} failed: {type(error).__name__}: {error}{hint}")
+        named.__cause__ = error
+        return named
+
+
+@contextmanager
+def no_news_of_levels() -> Iterator[None]:
+    """A level that only the test part holds is not worth a warning: the fold made it so."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UnseenCategoryWarning)
+        yield
+
+
+def fit_fold(fit: FoldFit, *, n_classes: int, weighted: bool, seed: int) -> FittedFold | MemberError:
+    """Fit on the training part of a fold and read the margins of the test part.
+
+    Parameters
+    ----------
+    fit : FoldFit
     n_classes : int
         0 in regression.
     weighted : bool
         Whether the user gave weights; without them none are handed on.
     seed : int
         Of the inner folds that calibrate a member without ``predict_proba``.
-
-    Raises
-    ------
-    MemberError
-        From the member's own error.
     """
-    train, test = split
-    training = rows.take(train)
     started = time.perf_counter()
     try:
-        model = fit_model(estimator, training, n_classes=n_classes, weighted=weighted, seed=seed)
+        model = fit_model(fit.estimator, fit.training, n_classes=n_classes, weighted=weighted, seed=seed)
         seconds = time.perf_counter() - started
-        with warnings.catch_warnings():
-            # a level that only the test part holds is no news: the fold made it so
-            warnings.simplefilter("ignore", UnseenCategoryWarning)
-            margin = model.margin(take_rows(rows.X, test)) if len(test) else np.empty((0, 1))
+        with no_news_of_levels():
+            margin = model.margin(fit.test) if len(fit.split[1]) else np.empty((0, 1))
+        return fit.fitted(model, margin, seconds)
     except Exception as error:
-        hint = "; members see class codes 0, 1, ... in the order of classes_" if "class_weight" in str(error) else ""
-        raise MemberError(f"member {name!r} failed: {type(error).__name__}: {error}{hint}") from error
-    stopping = getattr(model.estimator, "stopping_rows_", None)
-    return FittedFold(model, margin, seconds, None if stopping is None else train[stopping])
+        return fit.failed(error)
 
 
 def fit_model(estimator: Any, training: TrainingRows, *, n_classes: int, weighted: bool, seed: int) -> FoldModel:
     """Fit an estimator in place on all of the rows; a classifier sees gapless class codes."""
-    present, target = None, training.target
-    if n_classes:
-        present, target = np.unique(training.target, return_inverse=True)
-        if len(present) == 1:
-            estimator = DummyClassifier(strategy="prior")
-        elif not _gives_margin(estimator):
-            training = replace(training, target=target)
-            model = fit_calibrated(estimator, training, fit_params, weighted=weighted, seed=seed)
-            return FoldModel(model, len(training), present, n_classes)
+    present, target = gapless(training.target, n_classes)
+    if present is not None and len(present) == 1:
+        estimator = DummyClassifier(strategy="prior")
+    elif present is not None and not _gives_margin(estimator):
+        training = replace(training, target=target)
+        model = fit_calibrated(estimator, training, fit_params, weighted=weighted, seed=seed)
+        return FoldModel(model, len(training), present, n_classes)
     estimator.fit(training.X, target, **fit_params(estimator, training, weighted=weighted))
     return FoldModel(estimator, len(training), present, n_classes)
+
+
+def gapless(target: np.ndarray, n_classes: int) -> tuple[np.ndarray | None, np.ndarray]:
+    """Which class codes there are, and the target as positions among them; a regression's stays as it is."""
+    return np.unique(target, return_inverse=True) if n_classes else (None, target)
 
 
 def _gives_margin(estimator: Any) -> bool:

@@ -26,7 +26,15 @@ from hybridlearn._fitting import whole_fit
 from hybridlearn._heads import RegressorHead
 from hybridlearn._progress import FitProgress
 from hybridlearn._random import RandomState, draw_seed, seed_nested
-from hybridlearn.crossfit import FoldModel, OutOfFold, check_members, cross_fit_rows, fit_model, make_splits
+from hybridlearn.crossfit import (
+    FoldModel,
+    OutOfFold,
+    check_members,
+    cross_fit_rows,
+    fit_model,
+    fold_margins,
+    make_splits,
+)
 from hybridlearn.ensemble._assembly import assemble, check_can_score, leaderboard
 from hybridlearn.ensemble._members import default_members
 from hybridlearn.ensemble._threshold import ThresholdHead
@@ -232,7 +240,7 @@ class BaseHybrid(CallbackSupportMixin, BaseComposition):
             # said once for the hybrid, not once a fold model
             warnings.simplefilter("ignore", UnseenCategoryWarning)
             return {
-                name: np.mean([model.margin(table) for model in models], axis=0)
+                name: np.mean(fold_margins(models, [table] * len(models)), axis=0)
                 for name, models in self.models_.items()
             }
 

@@ -34,6 +34,11 @@ _OWN = {
 }
 
 
+# Where and beyond how many rows predictions go model by model; measured by benchmarks/program.py.
+LOOP_DEVICES = {"cpu"}
+MOST_ROWS = 2**16
+
+
 class TrainsTogether(BaseEstimator):
     """What lets nets of one shape be fitted as one tensor program; see :class:`hybridlearn._protocols.FitsTogether`."""
 
@@ -87,9 +92,14 @@ class TrainsTogether(BaseEstimator):
 
     @staticmethod
     def margins_together(estimators: Sequence[Any], tables: Sequence[Any]) -> list[np.ndarray]:
-        """Margin of each net for the rows of its own table, as its own ``margin`` would give it."""
-        inputs = [net._read_inputs(table) for net, table in zip(estimators, tables, strict=True)]
+        """Margin of each net for the rows of its own table, as its own ``margin`` would give it.
+
+        In one program, but for the CPU, which has enough to do with one net, and for more rows than `MOST_ROWS`.
+        """
         device, dtype = resolve_device(estimators[0].device), estimators[0]._inference_dtype
+        if device.type in LOOP_DEVICES or max(map(len, tables)) > MOST_ROWS:
+            return [net.margin(table) for net, table in zip(estimators, tables, strict=True)]
+        inputs = [net._read_inputs(table) for net, table in zip(estimators, tables, strict=True)]
         outputs = infer_together([net.module_ for net in estimators], inputs, device, dtype=dtype)
         return [net._to_margin(output) for net, output in zip(estimators, outputs, strict=True)]
 

@@ -93,7 +93,9 @@ def test_classifiers_agree_with_cross_val_predict(table, target: str, cv: Any) -
         np.testing.assert_allclose(oof.margins[name], expected, rtol=1e-9, atol=1e-9, err_msg=name)
     for name, member in OURS.items():
         expected = cross_val_predict(clone(member), table.X, y, cv=folds_of(oof), method="decision_function")
-        np.testing.assert_allclose(oof.margins[name], expected.reshape(150, -1), rtol=0, atol=1e-9, err_msg=name)
+        # nets are fitted together: the same up to float32
+        atol = 1e-4 if name == "mlp" else 1e-9
+        np.testing.assert_allclose(oof.margins[name], expected.reshape(150, -1), rtol=0, atol=atol, err_msg=name)
     assert n_clipped > 20
 
 
@@ -101,7 +103,8 @@ def test_regressors_agree_with_cross_val_predict(table) -> None:
     oof = cross_fit(list(REGRESSORS.items()), table.X, table.number, cv=3, random_state=0)
     for name, member in REGRESSORS.items():
         expected = cross_val_predict(clone(member), table.X, table.number, cv=folds_of(oof))
-        np.testing.assert_array_equal(oof.margins[name], expected[:, None], err_msg=name)
+        rtol = 1e-4 if name == "mlp" else 0
+        np.testing.assert_allclose(oof.margins[name], expected[:, None], rtol=rtol, err_msg=name)
 
 
 def test_frames_with_text_reach_the_members_as_they_are(table) -> None:
