@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hybridlearn.crossfit import cross_fit, leak_canary, margin
+    from hybridlearn.crossfit import cross_fit, fit_many, leak_canary, margin
     from hybridlearn.ensemble import HybridClassifier, HybridRegressor
     from hybridlearn.nets import (
         FTTransformerClassifier,
@@ -43,6 +43,7 @@ _ROOM_OF = {
     "TabularResNetClassifier": "nets",
     "TabularResNetRegressor": "nets",
     "cross_fit": "crossfit",
+    "fit_many": "crossfit",
     "leak_canary": "crossfit",
     "margin": "crossfit",
 }
@@ -64,6 +65,7 @@ __all__ = [
     "TabularResNetClassifier",
     "TabularResNetRegressor",
     "cross_fit",
+    "fit_many",
     "leak_canary",
     "margin",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Collection, Sequence
 from copy import copy
+from dataclasses import replace
 from numbers import Integral
 from typing import Any
 
@@ -100,7 +101,7 @@ def cross_fit(
     check_members(estimators)
     classification = is_classifier(estimators[0][1])
     head = (ClassifierHead if classification else RegressorHead)()
-    rows = read_training_rows(head, X, y, sample_weight, groups, reader=_read_for_anybody)
+    rows = read_training_rows(head, X, y, sample_weight, groups, reader=read_for_anybody)
     seed = draw_seed(random_state)
     classes = head.classes_ if classification else None
     splits = make_splits(cv, rows, classes=classes, seed=seed)
@@ -118,7 +119,8 @@ def cross_fit(
         )
 
 
-def _read_for_anybody(estimator: Any, X: Any, *, reset: bool) -> Any:
+def read_for_anybody(estimator: Any, X: Any, *, reset: bool) -> Any:
+    """`X` for members that each read it in their own way."""
     return read_raw_table(X)
 
 
@@ -228,17 +230,19 @@ def cross_fit_rows(
     n_jobs: int | None,
     seed: int,
     on_fit: Callable[[str], object],
+    weights: dict[str, np.ndarray] | None = None,
 ) -> OutOfFold:
     """The engine behind :func:`cross_fit`, on rows and folds that are already made.
 
     `on_fit` is called with the member's name after each fit. Seeds are drawn before anything is fitted, so that
-    results do not depend on `n_jobs`.
+    results do not depend on `n_jobs`. Members may have `weights` of their own, of shape (n_rows,): rows of weight 0
+    are then left out of the member's training parts, not of its test parts.
     """
     _warn_unweighted(members, weighted)
     rng = np.random.RandomState(seed)
     n_classes = 0 if classes is None else len(classes)
     fits = [
-        FoldFit(name, seed_nested(clone(estimator), rng), rows, split)
+        FoldFit(name, seed_nested(clone(estimator), rng), *_weighted(rows, split, (weights or {}).get(name)))
         for name, estimator in members
         for split in splits
     ]
@@ -268,6 +272,14 @@ def cross_fit_rows(
     return _collect(dict(members), fitted, failed, rows, splits, classes)
 
 
+def _weighted(rows: TrainingRows, split: Split, weight: np.ndarray | None) -> tuple[TrainingRows, Split]:
+    """Rows and a fold under a member's own weights."""
+    if weight is None:
+        return rows, split
+    train, test = split
+    return replace(rows, weight=weight), (train[weight[train] > 0], test)
+
+
 def _warn_unweighted(members: Members, weighted: bool) -> None:
     unweighted = [name for name, estimator in members if weighted and not takes_weights(estimator)]
     if unweighted:
@@ -294,9 +306,9 @@ def _collect(
     for name, parts in fitted.items():
         margins[name] = np.full((len(rows), n_outputs), np.nan)
         frozen = frozen_parts(members[name])
-        for k, (part, (train, test)) in enumerate(zip(parts, splits, strict=True)):
+        for k, (part, (_, test)) in enumerate(zip(parts, splits, strict=True)):
             margins[name][test] = part.margin
-            _record(ledger, name, k, part, train, test, frozen)
+            _record(ledger, name, k, part, test, frozen)
     return OutOfFold(
         margins=margins,
         fold=fold,
@@ -311,10 +323,8 @@ def _collect(
     )
 
 
-def _record(
-    ledger: Ledger, name: str, k: int, part: FittedFold, train: np.ndarray, test: np.ndarray, frozen: list[str]
-) -> None:
-    ledger.record("fit", name, k, fitted_on=train, predicted=test)
+def _record(ledger: Ledger, name: str, k: int, part: FittedFold, test: np.ndarray, frozen: list[str]) -> None:
+    ledger.record("fit", name, k, fitted_on=part.fitted_on, predicted=test)
     if part.stopping_rows is not None and len(part.stopping_rows):
         ledger.record("early stopping", name, k, fitted_on=part.stopping_rows, predicted=test)
     for path in frozen:

@@ -30,11 +30,12 @@ class MemberError(ValueError):
 
 @dataclass(frozen=True)
 class FittedFold:
-    """What one member on one fold leaves behind; `stopping_rows` are positions in the table, or None."""
+    """What one member on one fold leaves behind; rows are positions in the table."""
 
     model: FoldModel
     margin: np.ndarray
     seconds: float
+    fitted_on: np.ndarray
     stopping_rows: np.ndarray | None
 
 
@@ -70,8 +71,9 @@ class FoldFit:
 
     def fitted(self, model: FoldModel, margin: np.ndarray, seconds: float) -> FittedFold:
         """What the fit leaves behind."""
+        train = self.split[0]
         stopping = getattr(model.estimator, "stopping_rows_", None)
-        return FittedFold(model, margin, seconds, None if stopping is None else self.split[0][stopping])
+        return FittedFold(model, margin, seconds, train, None if stopping is None else train[stopping])
 
     def failed(self, error: Exception) -> MemberError:
         """The error that names the member."""

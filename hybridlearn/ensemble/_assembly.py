@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
-from inspect import signature
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.base import BaseEstimator
-from sklearn.metrics import check_scoring, log_loss, make_scorer
 
-from hybridlearn._heads import RegressorHead
-from hybridlearn.crossfit import BLEND, Entry, OutOfFold
+from hybridlearn.crossfit import BLEND, Entry, OutOfFold, score_margin
 from hybridlearn.ensemble._blend import Blend, fit_blend, fit_temperature
 from hybridlearn.ensemble._loss import mean_loss
-from hybridlearn.ensemble._threshold import ThresholdHead
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,83 +101,8 @@ def leaderboard(assembly: Assembly, scoring: Any, *, threshold: float) -> pd.Dat
     records = []
     for name in [BLEND, *oof.members]:
         margin, target, weight = oof.margins[name][rows], oof.target[rows], oof.weight[rows]
-        score = _score(margin, target, weight, oof.classes, scoring, threshold)
+        score = score_margin(margin, target, weight, oof.classes, scoring, threshold=threshold)
         seconds = oof.fit_seconds.get(name, sum(oof.fit_seconds.values()))
         records.append((name, weights.get(name, np.nan), score, seconds))
     board = pd.DataFrame(records, columns=["member", "weight", "score", "fit_seconds"])
     return board.sort_values("score", ascending=False, ignore_index=True, kind="stable")
-
-
-def check_can_score(target: np.ndarray, weight: np.ndarray, classes: np.ndarray | None, scoring: Any) -> None:
-    """Score constant margins, so that a score that does not suit the target is known before hours of fitting."""
-    n_outputs = 1 if classes is None or len(classes) == 2 else len(classes)
-    constant = target.mean() if classes is None else 0.0
-    margin = np.full((len(target), n_outputs), constant)
-    with warnings.catch_warnings():
-        # metrics warn of labels that are never predicted
-        warnings.simplefilter("ignore")
-        score = _score(margin, target, weight, classes, scoring, threshold=0.5)
-    if not np.isfinite(score):
-        raise ValueError(f"scoring={scoring!r} gives {score} for this target; choose another")
-
-
-def _score(
-    margin: np.ndarray,
-    target: np.ndarray,
-    weight: np.ndarray,
-    classes: np.ndarray | None,
-    scoring: Any,
-    threshold: float,
-) -> float:
-    """What scikit-learn's scorer says of an estimator with these margins."""
-    if classes is not None and isinstance(scoring, str) and classes.dtype.kind not in "biuf":
-        # "f1" and its like look for a label 1, and mean the second class
-        classes = np.arange(len(classes))
-    told = _told(margin, classes, threshold)
-    scorer = _scorer(told, scoring, classes)
-    labels = target if classes is None else classes[target]
-    return float(scorer(told, np.arange(len(target))[:, None], labels, **_weights_for(scorer, weight)))
-
-
-def _scorer(told: _Told, scoring: Any, classes: np.ndarray | None) -> Any:
-    if scoring == "neg_log_loss":
-        # a class may be in no test part: scikit-learn's own scorer would not know of it
-        return make_scorer(log_loss, greater_is_better=False, response_method="predict_proba", labels=classes)
-    return check_scoring(told, scoring)
-
-
-class _Told(BaseEstimator):
-    """An estimator for scorers that says the margins it was told; `X` holds row positions."""
-
-    told_margin_: np.ndarray
-
-    def fit(self, X: Any, y: Any) -> Self:
-        """Scorers ask for the method; nothing calls it."""
-        return self
-
-    def margin(self, X: np.ndarray) -> np.ndarray:
-        return self.told_margin_[X[:, 0]]
-
-
-class _ToldClassifier(ThresholdHead, _Told):
-    threshold: float
-
-
-class _ToldRegressor(RegressorHead, _Told):
-    pass
-
-
-def _told(margin: np.ndarray, classes: np.ndarray | None, threshold: float) -> _Told:
-    if classes is None:
-        told: _Told = _ToldRegressor()
-    else:
-        told = _ToldClassifier()
-        told.classes_, told.threshold = classes, threshold
-    told.told_margin_ = margin
-    return told
-
-
-def _weights_for(scorer: Any, weight: np.ndarray) -> dict[str, np.ndarray]:
-    """Weights, where there is something to weigh and the scorer takes them: a callable of the user's may not."""
-    takes = "sample_weight" in signature(scorer).parameters
-    return {"sample_weight": weight} if takes and (weight != weight[0]).any() else {}

@@ -23,21 +23,21 @@ from hybridlearn._compat import (
 )
 from hybridlearn._docs import also_takes, shares_doc
 from hybridlearn._fitting import whole_fit
-from hybridlearn._heads import RegressorHead
+from hybridlearn._heads import RegressorHead, ThresholdHead
 from hybridlearn._progress import FitProgress
 from hybridlearn._random import RandomState, draw_seed, seed_nested
 from hybridlearn.crossfit import (
     FoldModel,
     OutOfFold,
+    check_can_score,
     check_members,
     cross_fit_rows,
     fit_model,
     fold_margins,
     make_splits,
 )
-from hybridlearn.ensemble._assembly import assemble, check_can_score, leaderboard
+from hybridlearn.ensemble._assembly import assemble, leaderboard
 from hybridlearn.ensemble._members import default_members
-from hybridlearn.ensemble._threshold import ThresholdHead
 from hybridlearn.table import Schema, TrainingRows, UnseenCategoryWarning, read_raw_table, read_training_rows
 
 
