@@ -1,6 +1,7 @@
 """Pure torch modules: they know tensors and nothing of estimators."""
 
 from hybridlearn.modules._categorical import CategoricalEmbedding
+from hybridlearn.modules._dropout import Dropout, dropout_factors
 from hybridlearn.modules._ft_transformer import FTTransformer
 from hybridlearn.modules._losses import (
     CrossEntropy,
@@ -26,6 +27,7 @@ __all__ = [
     "BatchEnsembleLinear",
     "CategoricalEmbedding",
     "CrossEntropy",
+    "Dropout",
     "FTTransformer",
     "FocalLoss",
     "HuberLoss",
@@ -44,4 +46,5 @@ __all__ = [
     "TableTokens",
     "TabularNet",
     "common_placements",
+    "dropout_factors",
 ]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from hybridlearn.modules._dropout import Dropout
+
 
 class GatedUnit(nn.Module):
     """``relu(u) * v`` of an input split into halves ``u, v`` (ReGLU)."""
@@ -25,7 +27,7 @@ class AttentionBlock(nn.Module):
             nn.LayerNorm(d_block),
             nn.Linear(d_block, 2 * d_hidden),
             GatedUnit(),
-            nn.Dropout(dropout),
+            Dropout(dropout),
             nn.Linear(d_hidden, d_block),
         )
 

@@ -8,6 +8,8 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from hybridlearn.modules._dropout import Dropout
+
 
 class MLP(nn.Sequential):
     """Hidden layers of a multilayer perceptron: linear map, SiLU, dropout.
@@ -32,7 +34,7 @@ class MLP(nn.Sequential):
     def __init__(self, d_in: int, *, hidden_layer_sizes: Sequence[int] = (256, 256), dropout: float = 0.1):
         layers: list[nn.Module] = []
         for d_left, d_right in pairwise([d_in, *hidden_layer_sizes]):
-            layers += [nn.Linear(d_left, d_right), nn.SiLU(), nn.Dropout(dropout)]
+            layers += [nn.Linear(d_left, d_right), nn.SiLU(), Dropout(dropout)]
         super().__init__(*layers)
 
 
@@ -45,7 +47,7 @@ class ResidualBlock(nn.Module):
             nn.LayerNorm(d_block),
             nn.Linear(d_block, d_hidden),
             nn.ReLU(),
-            nn.Dropout(dropout),
+            Dropout(dropout),
             nn.Linear(d_hidden, d_block),
         )
 

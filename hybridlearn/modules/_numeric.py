@@ -75,9 +75,12 @@ class PeriodicEmbedding(nn.Module):
         self.bias = nn.Parameter(torch.empty(n_features, d_mixed).uniform_(-bound, bound))
 
     def forward(self, x: Tensor) -> Tensor:
-        waves = torch.cos(2 * math.pi * x.unsqueeze(-1) * self.frequency + self.phase)  # (n, p, n_frequencies)
-        mixed = torch.bmm(waves.transpose(0, 1), self.weight).transpose(0, 1) + self.bias  # (n, p, d - 1)
-        return torch.cat([x.unsqueeze(-1), mixed.to(x.dtype)], dim=-1)
+        # rows last: so no large array is turned round; a sine, for its derivative needs no change of sign
+        columns = x.T.unsqueeze(1)  # (p, 1, n)
+        frequency, phase = 2 * math.pi * self.frequency, self.phase + math.pi / 2
+        waves = torch.sin(columns * frequency.unsqueeze(-1) + phase.unsqueeze(-1))  # (p, n_frequencies, n)
+        mixed = torch.bmm(self.weight.transpose(1, 2), waves) + self.bias.unsqueeze(-1)  # (p, d - 1, n)
+        return torch.cat([columns, mixed.to(x.dtype)], dim=1).permute(2, 0, 1)
 
 
 class PiecewiseLinearEmbedding(nn.Module):

@@ -8,6 +8,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from hybridlearn.modules._dropout import Dropout
+
 
 class BatchEnsembleLinear(nn.Module):
     """Linear maps of `k` members that share one matrix: ``((x r_i) W) s_i + b_i``.
@@ -114,7 +116,7 @@ class TabM(nn.Module):
         self.k = k
         sizes = [d_in] + [d_block] * n_blocks
         self.layers = nn.ModuleList(BatchEnsembleLinear(sizes[i], d_block, k=k) for i in range(n_blocks))
-        self.activate = nn.Sequential(nn.SiLU(), nn.Dropout(dropout))
+        self.activate = nn.Sequential(nn.SiLU(), Dropout(dropout))
         per_column = torch.tensor([1] * d_in if sections is None else sections, dtype=torch.int64)
         start = torch.randn(k, len(per_column))
         first = self.layers[0].get_parameter("scale_in")

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from hybridlearn.modules import Placement
+from hybridlearn.modules import Dropout, Placement, dropout_factors
 
 # So few are faster called one after the other than mapped.
 _FEW = 2
@@ -33,7 +33,7 @@ class Stack:
         self.placements = placements
         self.noise = _Noise(generators)
         self.base = copy.deepcopy(modules[0])
-        self._known_dropouts: dict[Any, list[tuple[Tensor, list[float]]]] = {}
+        self._known_dropouts: dict[Any, list[tuple[Tensor, _Dropout]]] = {}
         _replace_dropout(self.base, "", modules, self.noise)
         self.shapes = {name: placements[0][name][0] for name, _ in modules[0].named_parameters()}
         self.buffers = {
@@ -95,7 +95,7 @@ class Stack:
         parts = zip(self.shapes.items(), rows.split(sizes, dim=1), strict=True)
         state = {name: part.view(len(models), *shape) for (name, shape), part in parts}
         state |= {name: buffer[models] for name, buffer in self.buffers.items()}
-        noise = tuple(self.noise.draw(like, rates, models) for like, rates in self._dropouts(state, arguments))
+        noise = tuple(self.noise.draw(like, dropout, models) for like, dropout in self._dropouts(state, arguments))
         if len(models) > _FEW:
             return torch.vmap(self._one)(state, noise, arguments)
         return torch.stack([self._one(*_picked((state, noise, arguments), i)) for i in range(len(models))])
@@ -105,7 +105,7 @@ class Stack:
         # weights that are tied would be found again at every call; who has them does not agree with the stack
         return functional_call(self.base, state, arguments, tie_weights=False)
 
-    def _dropouts(self, state: dict[str, Tensor], arguments: Any) -> list[tuple[Tensor, list[float]]]:
+    def _dropouts(self, state: dict[str, Tensor], arguments: Any) -> list[tuple[Tensor, _Dropout]]:
         """Shapes that dropout is asked for, once for each shape of the arguments."""
         if not self.base.training:
             return []
@@ -113,7 +113,7 @@ class Stack:
         if shapes not in self._known_dropouts:
             first = _picked((state, arguments), 0)
             wanted = self.noise.wanted(lambda: functional_call(self.base, *first, tie_weights=False))
-            self._known_dropouts[shapes] = [(like.detach().clone(), rates) for like, rates in wanted]
+            self._known_dropouts[shapes] = [(torch.empty_like(like), dropout) for like, dropout in wanted]
         return self._known_dropouts[shapes]
 
 
@@ -140,10 +140,10 @@ class _Noise:
 
     def __init__(self, generators: list[torch.Generator]):
         self.generators = generators
-        self._wanted: list[tuple[Tensor, list[float]]] = []
+        self._wanted: list[tuple[Tensor, _Dropout]] = []
         self._given: Iterator[Tensor] | None = None
 
-    def wanted(self, call: Callable[[], object]) -> list[tuple[Tensor, list[float]]]:
+    def wanted(self, call: Callable[[], object]) -> list[tuple[Tensor, _Dropout]]:
         """Run one module once; what it wants to drop out of, in its order."""
         self._wanted, self._given = [], None
         with torch.no_grad():
@@ -154,41 +154,36 @@ class _Noise:
         """Have these at hand for the next call."""
         self._given = iter(factors)
 
-    def apply(self, x: Tensor, rates: list[float]) -> Tensor:
+    def apply(self, x: Tensor, dropout: _Dropout) -> Tensor:
         """Drop out."""
         if self._given is None:
-            self._wanted.append((x, rates))
+            self._wanted.append((x, dropout))
             return x
         return x * next(self._given)
 
-    def draw(self, like: Tensor, rates: list[float], models: list[int]) -> Tensor:
-        """Factors for some modules, shape (len(models), *like.shape): as torch's own dropout would draw them."""
-        noise = like.new_ones(len(models), *like.shape)
-        for factors, model in zip(noise, models, strict=True):
-            if rates[model] == 1:
-                factors.zero_()
-            elif rates[model] > 0:
-                factors.bernoulli_(1 - rates[model], generator=self.generators[model]).div_(1 - rates[model])
-        return noise
+    def draw(self, like: Tensor, dropout: _Dropout, models: list[int]) -> Tensor:
+        """Factors for some modules, shape (len(models), *like.shape): as each module alone would draw them."""
+        rates, generators = [dropout.rates[m] for m in models], [self.generators[m] for m in models]
+        return dropout_factors(like, rates, generators, by_bytes=dropout.by_bytes)
 
 
 class _Dropout(nn.Module):
-    """In place of `torch.nn.Dropout` in a stack: each module has its own rate and generator."""
+    """In place of dropout in a stack: each module has its own rate and generator."""
 
-    def __init__(self, rates: list[float], noise: _Noise):
+    def __init__(self, dropouts: list[Any], noise: _Noise):
         super().__init__()
-        self.rates = rates
+        self.rates = [dropout.p for dropout in dropouts]
+        self.by_bytes = isinstance(dropouts[0], Dropout)
         self.noise = noise
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.noise.apply(x, self.rates) if self.training and any(self.rates) and x.numel() else x
+        return self.noise.apply(x, self) if self.training and any(self.rates) and x.numel() else x
 
 
 def _replace_dropout(parent: nn.Module, path: str, modules: Sequence[nn.Module], noise: _Noise) -> None:
     for name, child in parent.named_children():
         child_path = f"{path}{name}"
-        if type(child) is nn.Dropout:
-            dropouts: list[Any] = [module.get_submodule(child_path) for module in modules]
-            setattr(parent, name, _Dropout([dropout.p for dropout in dropouts], noise))
+        if type(child) in (nn.Dropout, Dropout):
+            setattr(parent, name, _Dropout([module.get_submodule(child_path) for module in modules], noise))
         else:
             _replace_dropout(child, f"{child_path}.", modules, noise)
