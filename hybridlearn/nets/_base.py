@@ -18,7 +18,7 @@ from hybridlearn._extras import require
 from hybridlearn._fitting import continued_fit, whole_fit
 from hybridlearn._progress import FitProgress
 from hybridlearn._random import RandomState, draw_seed
-from hybridlearn.nets._together import TrainsTogether
+from hybridlearn.nets._together import BaseTogether
 from hybridlearn.table import TrainingRows, read_training_rows
 from hybridlearn.training import History, Task, TensorTable, Trained, TrainingSettings, infer, train
 
@@ -34,7 +34,7 @@ _SETTINGS = (
 )
 
 
-class BaseNet(CallbackSupportMixin, TrainsTogether):
+class BaseNet(CallbackSupportMixin, BaseTogether):
     """Inner split, training and inference; a family says how it reads `X` and what module it builds."""
 
     _parameter_constraints: ClassVar[dict] = {

@@ -39,7 +39,7 @@ LOOP_DEVICES = {"cpu"}
 MOST_ROWS = 2**16
 
 
-class TrainsTogether(BaseEstimator):
+class BaseTogether(BaseEstimator):
     """What lets nets of one shape be fitted as one tensor program; see :class:`hybridlearn._protocols.FitsTogether`."""
 
     verbose: int

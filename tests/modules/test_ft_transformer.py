@@ -13,7 +13,7 @@ from numpy.testing import assert_allclose
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hybridlearn.modules import FTTransformer
+from hybridlearn.modules import Dropout, FTTransformer
 
 
 def shake(module: nn.Module) -> nn.Module:
@@ -233,7 +233,7 @@ def test_dropout_takes_gated_units() -> None:
     out = net.blocks[0].perceptron(x)
     torch.manual_seed(5)
     u, v = widen(norm(x)).chunk(2, dim=-1)
-    torch.testing.assert_close(out, narrow(F.dropout(F.relu(u) * v, 0.4, training=True)))
+    torch.testing.assert_close(out, narrow(Dropout(0.4)(F.relu(u) * v)))
 
 
 def test_every_parameter_gets_a_gradient() -> None:
