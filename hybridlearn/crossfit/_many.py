@@ -199,9 +199,13 @@ def _differing(params: list[dict[str, Any]]) -> list[dict[str, Any]]:
     shown = [{name: repr(value) for name, value in own.items()} for own in params]
     same = {name for name, value in shown[0].items() if all(own.get(name) == value for own in shown)}
     return [
-        {name: value for name, value in own.items() if name not in same and not hasattr(value, "get_params")}
+        {name: value for name, value in own.items() if name not in same and not _holds_estimators(value)}
         for own in params
     ]
+
+
+def _holds_estimators(value: Any) -> bool:
+    return hasattr(value, "get_params") or (isinstance(value, list | tuple) and any(map(_holds_estimators, value)))
 
 
 def _masked(name: str, params: list[dict[str, Any]]) -> np.ma.MaskedArray:

@@ -21,7 +21,10 @@ def check_can_score(target: np.ndarray, weight: np.ndarray, classes: np.ndarray 
     with warnings.catch_warnings():
         # metrics warn of labels that are never predicted
         warnings.simplefilter("ignore")
-        score = score_margin(margin, target, weight, classes, scoring)
+        try:
+            score = score_margin(margin, target, weight, classes, scoring)
+        except AttributeError as error:
+            raise ValueError(f"scoring={scoring!r} does not suit this target: {error}") from error
     if not np.isfinite(score):
         raise ValueError(f"scoring={scoring!r} gives {score} for this target; choose another")
 
