@@ -1,11 +1,11 @@
-"""Many nets as one tensor program, side by side with the same nets one by one. CPU time, one thread, medians of turns.
+"""Many nets as one tensor program, side by side with the same nets one by one: CPU time of one thread.
 
-python benchmarks/program.py fits                        5 folds x 4 seeds: ours one by one, together, stock skorch
-python benchmarks/program.py steps                       a step of a model, by shape: what the fixed rule is read from
-python benchmarks/program.py predict                     margins of many nets
-python benchmarks/program.py hybrid --data ../shared/data/dev    cross-fitting a hybrid on tables cut to 2,000 rows
-python benchmarks/program.py tuning                      24 settings x 5 folds against GridSearchCV
-python benchmarks/program.py memory                      100 models: what they take, what was foreseen
+python benchmarks/program.py fits       5 folds x 4 seeds: ours one by one, together, stock skorch
+python benchmarks/program.py steps      a step of a model, by shape: what the fixed rule is read from
+python benchmarks/program.py predict    margins of many nets
+python benchmarks/program.py hybrid --data ../shared/data/dev    a hybrid on tables cut to 2,000 rows
+python benchmarks/program.py tuning     24 settings x 5 folds against GridSearchCV
+python benchmarks/program.py memory     100 models: what they take, what was foreseen
 """
 
 from __future__ import annotations
@@ -19,12 +19,15 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import skorch
 import torch
+from sklearn.base import clone
 from sklearn.datasets import make_classification
 from sklearn.model_selection import GridSearchCV, ParameterGrid, StratifiedKFold
 from skorch.callbacks import EarlyStopping
@@ -106,40 +109,40 @@ def fit_stock_skorch(X: np.ndarray, y: np.ndarray, width: int, batch_size: int) 
 
 def bench_fits(n_turns: int, sizes: list[int], widths: list[int]) -> None:
     print(
-        f"{N_FOLDS} folds x {N_SEEDS} seeds of TabularMLP, {N_COLUMNS} columns; CPU seconds, median of {n_turns} turns"
+        f"{N_FOLDS} folds x {N_SEEDS} seeds of TabularMLP, {N_COLUMNS} columns; CPU seconds, medians of {n_turns} turns"
     )
-    print("rows   width | one by one  together  ratio | stock skorch  ratio  (a epoch) | epochs ours, skorch")
-    for n_rows in sizes:
-        X, y = make_data(n_rows)
-        folds = list(StratifiedKFold(N_FOLDS, shuffle=True, random_state=0).split(X, y))
-        for width in widths:
-            nets = [TabularMLPClassifier(hidden_layer_sizes=(width, width), random_state=s) for s in range(N_SEEDS)]
-            batch = nets[0]._batch_size(round(0.85 * len(folds[0][0])))
-            epochs: dict[str, list[int]] = {"ours": [], "skorch": []}
+    print("rows   width | one by one  together  ratio | stock skorch  ratio  (an epoch) | epochs: ours  skorch")
+    for n_rows, width in product(sizes, widths):
+        print(f"{n_rows:6d} {width:5d} | {fits_row(n_rows, width, n_turns)}", flush=True)
 
-            def together(nets: list = nets, X: np.ndarray = X, y: np.ndarray = y, folds: list = folds) -> None:
-                many = fit_many(nets, X, y, folds=folds)
-                epochs["ours"] += [net.n_iter_ for parts in many.estimators for net in parts]
 
-            def alone(together: Callable[[], None] = together) -> None:
-                with one_by_one():
-                    together()
+def fits_row(n_rows: int, width: int, n_turns: int) -> str:
+    X, y = make_data(n_rows)
+    folds = list(StratifiedKFold(N_FOLDS, shuffle=True, random_state=0).split(X, y))
+    nets = [TabularMLPClassifier(hidden_layer_sizes=(width, width), random_state=seed) for seed in range(N_SEEDS)]
+    batch_size = nets[0]._batch_size(round(0.85 * len(folds[0][0])))
+    ours: list[int] = []
+    theirs: list[int] = []
 
-            def stock(
-                X: np.ndarray = X, y: np.ndarray = y, folds: list = folds, w: int = width, b: int = batch
-            ) -> None:
-                for train_rows, _ in folds * N_SEEDS:
-                    epochs["skorch"].append(fit_stock_skorch(X[train_rows], y[train_rows], w, b))
+    def together() -> None:
+        many = fit_many(nets, X, y, folds=folds)
+        ours.extend(net.n_iter_ for models in many.estimators for net in models)
 
-            seconds = take_turns({"alone": alone, "together": together, "stock": stock}, n_turns)
-            ours, theirs = np.mean(epochs["ours"]), np.mean(epochs["skorch"])
-            of_alone, of_stock = (np.median(seconds["together"] / seconds[name]) for name in ("alone", "stock"))
-            print(
-                f"{n_rows:6d} {width:5d} | {np.median(seconds['alone']):10.2f} {np.median(seconds['together']):9.2f} "
-                f"{of_alone:6.2f} | {np.median(seconds['stock']):12.2f} {of_stock:6.2f} "
-                f"{of_stock * theirs / ours:11.2f} | {ours:.0f}, {theirs:.0f}",
-                flush=True,
-            )
+    def alone() -> None:
+        with one_by_one():
+            together()
+
+    def stock() -> None:
+        theirs.extend(fit_stock_skorch(X[rows], y[rows], width, batch_size) for rows, _ in folds * N_SEEDS)
+
+    seconds = take_turns({"alone": alone, "together": together, "stock": stock}, n_turns)
+    middle = {name: float(np.median(of)) for name, of in seconds.items()}
+    of_alone, of_stock = (np.median(seconds["together"] / seconds[name]) for name in ("alone", "stock"))
+    an_epoch = of_stock * np.mean(theirs) / np.mean(ours)
+    return (
+        f"{middle['alone']:10.2f} {middle['together']:9.2f} {of_alone:6.2f} | {middle['stock']:12.2f} {of_stock:6.2f} "
+        f"{an_epoch:11.2f} | {np.mean(ours):12.0f} {np.mean(theirs):7.0f}"
+    )
 
 
 def bench_steps(n_turns: int) -> None:
@@ -147,64 +150,62 @@ def bench_steps(n_turns: int) -> None:
     nets: dict[str, Any] = {f"mlp {w}": TabularMLPClassifier(hidden_layer_sizes=(w, w)) for w in (64, 128, 256)}
     nets |= {"resnet": TabularResNetClassifier(), "tabm 16 x 128": TabMClassifier()}
     nets |= {"tabm 8 x 32": TabMClassifier(k=8, d_block=32)}
-    for n_rows, n_epochs in ((500, 8), (2000, 4), (10_000, 2)):
-        for n_columns in (6, 20, 60):
-            X, y = make_classification(n_rows, n_columns, n_informative=n_columns // 2, random_state=0)
+    for (n_rows, n_epochs), n_columns, n_models in product(((500, 8), (2000, 4), (10_000, 2)), (6, 20, 60), (5, 20)):
+        if n_models == 5 or (n_columns == 20 and n_rows < 10_000):
             for name, net in nets.items():
-                for n_models in (5, 20) if n_columns == 20 and n_rows < 10_000 else (5,):
-                    parts = StratifiedKFold(5, shuffle=True, random_state=0).split(X, y)
-                    rows = [train_rows for train_rows, _ in parts] * (n_models // 5)
-                    net.set_params(early_stopping=False, max_epochs=n_epochs, random_state=0)
-                    tasks = [net._prepare(X[part], y[part]) for part in rows]
-                    seconds = take_turns(
-                        {
-                            "alone": lambda tasks=tasks: [train(*task) for task in tasks],
-                            "together": lambda tasks=tasks: train_together(tasks),
-                        },
-                        n_turns,
-                    )
-                    n_steps = n_models * n_epochs * math.ceil(len(tasks[0].rows) / tasks[0].settings.batch_size)
-                    alone, together = (np.median(of) / n_steps * 1e3 for of in seconds.values())
-                    cost = _size._cost(_size.build_loss(tasks[0]))
-                    n_together = net.set_params(early_stopping=True, max_epochs=256).n_together(X[rows[0]], y[rows[0]])
-                    print(
-                        f"{name:14s} {n_rows:5d} {n_columns:7d} {n_models:6d} | {cost.n_multiplications / 1e6:6.1f} "
-                        f"{cost.n_weights:8d} | {alone:16.2f} {together:9.2f} "
-                        f"{np.median(seconds['together'] / seconds['alone']):6.2f} | {n_together}",
-                        flush=True,
-                    )
+                row = steps_row(net, n_rows, n_columns, n_models, n_epochs, n_turns)
+                print(f"{name:14s} {n_rows:5d} {n_columns:7d} {n_models:6d} | {row}", flush=True)
+
+
+def steps_row(net: Any, n_rows: int, n_columns: int, n_models: int, n_epochs: int, n_turns: int) -> str:
+    X, y = make_classification(n_rows, n_columns, n_informative=n_columns // 2, random_state=0)
+    parts = [rows for rows, _ in StratifiedKFold(5, shuffle=True, random_state=0).split(X, y)] * (n_models // 5)
+    net.set_params(early_stopping=False, max_epochs=n_epochs, random_state=0)
+    tasks = [net._prepare(X[part], y[part]) for part in parts]
+    works = {"alone": lambda: [train(*task) for task in tasks], "together": lambda: train_together(tasks)}
+    seconds = take_turns(works, n_turns)
+    n_steps = n_models * n_epochs * math.ceil(len(tasks[0].rows) / tasks[0].settings.batch_size)
+    alone, together = (np.median(of) / n_steps * 1e3 for of in seconds.values())
+    cost = _size._cost(_size.build_loss(tasks[0]))
+    n_together = net.set_params(early_stopping=True, max_epochs=256).n_together(X[parts[0]], y[parts[0]])
+    return (
+        f"{cost.n_multiplications / 1e6:6.1f} {cost.n_weights:8d} | {alone:16.2f} {together:9.2f} "
+        f"{np.median(seconds['together'] / seconds['alone']):6.2f} | {n_together}"
+    )
 
 
 def bench_predict(n_turns: int) -> None:
     print("rows   models width | ms: one by one  together  ratio (on the CPU the rule is one by one)")
-    for n_rows in (500, 2000, 10_000):
+    for n_rows, n_models, width in product((500, 2000, 10_000), (5, 20), (64, 128, 256)):
         X, y = make_data(n_rows)
-        for n_models in (5, 20):
-            for width in (64, 128, 256):
-                net = TabularMLPClassifier(hidden_layer_sizes=(width, width), max_epochs=1)
-                nets = [net.set_params(random_state=s).fit(X[:500], y[:500]) for s in range(1)] * n_models
-                inputs = lambda nets=nets, X=X: type(nets[0]).margins_together(nets, [X] * len(nets))  # noqa: E731
+        net = TabularMLPClassifier(hidden_layer_sizes=(width, width), max_epochs=1)
+        nets = [clone(net).set_params(random_state=seed).fit(X[:500], y[:500]) for seed in range(n_models)]
+        seconds = take_turns({"alone": partial(ask, nets, X), "together": partial(ask_stacked, nets, X)}, 3 * n_turns)
+        alone, together = (np.median(of) * 1e3 for of in seconds.values())
+        ratio = np.median(seconds["together"] / seconds["alone"])
+        print(f"{n_rows:6d} {n_models:6d} {width:5d} | {alone:14.1f} {together:9.1f} {ratio:6.2f}", flush=True)
 
-                def stacked(inputs: Callable = inputs) -> None:
-                    devices, _together.LOOP_DEVICES = _together.LOOP_DEVICES, set()
-                    try:
-                        inputs()
-                    finally:
-                        _together.LOOP_DEVICES = devices
 
-                seconds = take_turns({"alone": inputs, "together": stacked}, 3 * n_turns)
-                alone, together = (np.median(of) * 1e3 for of in seconds.values())
-                ratio = np.median(seconds["together"] / seconds["alone"])
-                print(f"{n_rows:6d} {n_models:6d} {width:5d} | {alone:14.1f} {together:9.1f} {ratio:6.2f}", flush=True)
+def ask(nets: list[Any], X: np.ndarray) -> None:
+    type(nets[0]).margins_together(nets, [X] * len(nets))
+
+
+def ask_stacked(nets: list[Any], X: np.ndarray) -> None:
+    devices, _together.LOOP_DEVICES = _together.LOOP_DEVICES, set()
+    try:
+        ask(nets, X)
+    finally:
+        _together.LOOP_DEVICES = devices
 
 
 def bench_hybrid(folder: Path, n_sets: int, n_seeds: int) -> None:
     spec = importlib.util.spec_from_file_location("load", folder.parent / "load.py")
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     loader = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(loader)
     print(
-        "set                    | CPU seconds: before  after  ratio | net alone: before  after  ratio | score of blend"
+        "set                    | CPU seconds: before  after  ratio | its net: before  after  ratio | score of the blend"
     )
     ratios, changes = [], []
     for name in loader.list_sets(folder)[:n_sets]:
@@ -247,9 +248,7 @@ def bench_tuning() -> None:
         search = GridSearchCV(net, grid, cv=folds, scoring="neg_log_loss", refit=False)
         seconds = cpu_seconds(lambda search=search: search.fit(X, y))
         print(f"width {width} GridSearchCV {seconds:7.1f} {search.best_params_} {-search.best_score_:.5f}", flush=True)
-        nets = [
-            TabularMLPClassifier(hidden_layer_sizes=(width, width), random_state=0, **p) for p in ParameterGrid(grid)
-        ]
+        nets = [clone(net).set_params(**params) for params in ParameterGrid(grid)]
         many: list[Any] = []
         together = cpu_seconds(
             lambda nets=nets, many=many: many.append(fit_many(nets, X, y, folds=folds, scoring="neg_log_loss"))
@@ -264,9 +263,7 @@ def bench_tuning() -> None:
 
 def bench_memory(n_models: int) -> None:
     X, y = make_data(2000)
-    print(
-        "width | foreseen MB a model | models a program may have | MB taken by 100 models above what was there before"
-    )
+    print("width | foreseen MB a model | models a program may have | MB that 100 models took")
     for width in (64, 256):
         net = TabularMLPClassifier(hidden_layer_sizes=(width, width), max_epochs=2, early_stopping=False)
         tasks = [net.set_params(random_state=seed)._prepare(X, y) for seed in range(n_models)]
