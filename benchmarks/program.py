@@ -204,9 +204,7 @@ def bench_hybrid(folder: Path, n_sets: int, n_seeds: int) -> None:
     assert spec.loader is not None
     loader = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(loader)
-    print(
-        "set                    | CPU seconds: before  after  ratio | its net: before  after  ratio | score of the blend"
-    )
+    print("set                    | CPU seconds: before  after  ratio | its net: before  after  ratio | blend's score")
     ratios, changes = [], []
     for name in loader.list_sets(folder)[:n_sets]:
         X, y, info = loader.load(name, folder)

@@ -38,6 +38,11 @@ class TensorTable(Dataset):
     def __getitem__(self, rows: Tensor | slice) -> Batch:
         return {name: t[rows] for name, t in self.inputs.items()}, (self.target[rows], self.weight[rows])
 
+    def first(self, n_rows: int) -> TensorTable:
+        """The first rows as a table."""
+        inputs, (target, weight) = self[:n_rows]
+        return TensorTable(inputs, target, weight)
+
     @property
     def tensors(self) -> list[Tensor]:
         """Inputs, target and weight."""

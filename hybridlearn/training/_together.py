@@ -114,7 +114,7 @@ def _stack(models: list[Built]) -> Stack | None:
 
 def _agrees(stack: Stack, models: list[Built]) -> bool:
     n_rows = min(N_PROBED, *(len(built.task.rows) for built in models))
-    table = StackedTable([built.task.rows for built in models], torch.device("cpu"))
+    table = StackedTable([built.task.rows.first(n_rows) for built in models], torch.device("cpu"))
     which, *data = table.take(list(range(len(models))), torch.arange(n_rows).expand(len(models), -1))
     try:
         rows = torch.stack([stack.row(built.loss, m) for m, built in enumerate(models)]).requires_grad_()

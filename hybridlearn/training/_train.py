@@ -90,7 +90,7 @@ class Trained:
     history : list of dict
         One record an epoch.
     moments : dict of int to dict of str to Tensor
-        AdamW's running means of each parameter, on the CPU.
+        AdamW's running means of each parameter, on the CPU; none where many were trained together.
     """
 
     module: nn.Module
