@@ -11,6 +11,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+# Rows that are evaluated at a time.
+EVALUATION_ROWS = 256
+
 Batch = tuple[dict[str, Tensor], tuple[Tensor, Tensor]]
 # which models; their inputs, target and weight, each of shape (n_models, n_rows, ...)
 StackedPart = tuple[list[int], tuple[Tensor, ...], Tensor, Tensor]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from hybridlearn.modules import common_placements
-from hybridlearn.training._batches import StackedBatches, StackedTable, TensorBatches, TensorTable
+from hybridlearn.training._batches import EVALUATION_ROWS, StackedBatches, StackedTable, TensorBatches, TensorTable
 from hybridlearn.training._stack import Stack
 
 
@@ -21,7 +21,7 @@ def infer(
     *,
     method: str = "forward",
     dtype: torch.dtype = torch.float64,
-    batch_size: int = 256,
+    batch_size: int = EVALUATION_ROWS,
 ) -> np.ndarray:
     """Outputs of a trained module for many rows.
 
@@ -116,7 +116,7 @@ def _run(
     stack.to(device, dtype).train(False)
     rows = torch.stack([stack.row(module, m) for m, module in enumerate(modules)]).to(device, dtype)
     tables = [_table(own, dtype) for own in inputs]
-    in_order = {model: TensorBatches(table, 256, None) for model, table in enumerate(tables)}
+    in_order = {model: TensorBatches(table, EVALUATION_ROWS, None) for model, table in enumerate(tables)}
     batches = StackedBatches(StackedTable(tables, device), in_order, lambda model: True)
     outputs: list[list[np.ndarray]] = [[] for _ in modules]
     with torch.inference_mode():

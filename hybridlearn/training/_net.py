@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from hybridlearn._device import autocast
-from hybridlearn.training._batches import Batch, TensorBatches, TensorTable
+from hybridlearn.training._batches import EVALUATION_ROWS, Batch, TensorBatches, TensorTable
 
 
 class DivergedError(RuntimeError):
@@ -158,7 +158,7 @@ class WeightedNet(TensorNet):
     def get_iterator(self, dataset: TensorTable, training: bool = False) -> TensorBatches:
         """Batches of `dataset`, shuffled by the net's own generator in training."""
         generator = self.iterator_train__generator if training else None
-        return TensorBatches(dataset, self.batch_size if training else 256, generator)
+        return TensorBatches(dataset, self.batch_size if training else EVALUATION_ROWS, generator)
 
     def infer(self, x: dict[str, Tensor], **fit_params: Any) -> Tensor:
         """Outputs in training or evaluation."""

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from hybridlearn._random import torch_seed
-from hybridlearn.training._batches import StackedBatches, StackedPart, StackedTable, TensorBatches
+from hybridlearn.training._batches import EVALUATION_ROWS, StackedBatches, StackedPart, StackedTable, TensorBatches
 from hybridlearn.training._net import (
     DivergedError,
     Patience,
@@ -132,7 +132,9 @@ class StackedNet(TensorNet):
         for model, (table, task) in enumerate(zip(dataset.tables, self.tasks, strict=True)):
             generator = torch.Generator().manual_seed(task.settings.seed) if training else None
             if table is not None:
-                batches[model] = TensorBatches(table, task.settings.batch_size if training else 256, generator)
+                batches[model] = TensorBatches(
+                    table, task.settings.batch_size if training else EVALUATION_ROWS, generator
+                )
         return StackedBatches(dataset, batches, lambda model: self.runs_[model].is_active)
 
     def train_step_single(self, batch: list[StackedPart], **fit_params: Any) -> dict[str, Any]:

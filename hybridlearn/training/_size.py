@@ -9,6 +9,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
 from hybridlearn._random import torch_seed
+from hybridlearn.training._batches import EVALUATION_ROWS
 from hybridlearn.training._program import N_PROBED, Built, build_loss
 from hybridlearn.training._train import Task
 
@@ -88,4 +89,7 @@ def _cost(built: Built) -> _Cost:
     taken = 2 * sum(t.nbytes for table in tables for t in table.tensors) + 8 * sum(weights.values())
     n_kept = sum(kept) * per_step
     n_weights = sum(p.numel() for p in built.loss.parameters())
-    return _Cost(counter.get_total_flops() / 2 * per_step, n_kept, n_weights, taken + n_kept)
+    # what a step keeps has gradients of the same size; an evaluation has a few of its largest arrays at a time
+    largest = max(kept, default=0) / n_rows * EVALUATION_ROWS
+    taken += 2 * int(n_kept) + 3 * int(largest)
+    return _Cost(counter.get_total_flops() / 2 * per_step, n_kept, n_weights, taken)
