@@ -35,12 +35,14 @@ from skorch.dataset import ValidSplit
 from torch import Tensor, nn
 
 from hybridlearn import HybridClassifier, HybridRegressor, TabMClassifier, TabularMLPClassifier, TabularResNetClassifier
+from hybridlearn._protocols import Fit
 from hybridlearn.crossfit import fit_many
 from hybridlearn.datasets import load_mortgages
 from hybridlearn.modules import MLP, CategoricalEmbedding, PeriodicEmbedding, TableEmbedding, TabularNet
 from hybridlearn.nets import _together
 from hybridlearn.nets._base import BaseNet
-from hybridlearn.training import _size, train, train_together
+from hybridlearn.training import _size, program_size, train, train_together
+from hybridlearn.training._program import build_loss
 
 N_COLUMNS, N_FOLDS, N_SEEDS = 20, 5, 4
 
@@ -160,14 +162,15 @@ def bench_steps(n_turns: int) -> None:
 def steps_row(net: Any, n_rows: int, n_columns: int, n_models: int, n_epochs: int, n_turns: int) -> str:
     X, y = make_classification(n_rows, n_columns, n_informative=n_columns // 2, random_state=0)
     parts = [rows for rows, _ in StratifiedKFold(5, shuffle=True, random_state=0).split(X, y)] * (n_models // 5)
-    net.set_params(early_stopping=False, max_epochs=n_epochs, random_state=0)
-    tasks = [net._prepare(X[part], y[part]) for part in parts]
+    net = clone(net).set_params(early_stopping=False, max_epochs=n_epochs, random_state=0)
+    tasks = [clone(net)._prepare(X[part], y[part]) for part in parts]
     works = {"alone": lambda: [train(*task) for task in tasks], "together": lambda: train_together(tasks)}
     seconds = take_turns(works, n_turns)
     n_steps = n_models * n_epochs * math.ceil(len(tasks[0].rows) / tasks[0].settings.batch_size)
     alone, together = (np.median(of) / n_steps * 1e3 for of in seconds.values())
-    cost = _size._cost(_size.build_loss(tasks[0]))
-    n_together = net.set_params(early_stopping=True, max_epochs=256).n_together(X[parts[0]], y[parts[0]])
+    cost = _size.cost_of(build_loss(tasks[0]))
+    net.set_params(early_stopping=True, max_epochs=256)
+    n_together = net.n_together(Fit(net, X[parts[0]], y[parts[0]], {}), [net])
     return (
         f"{cost.n_multiplications / 1e6:6.1f} {cost.n_weights:8d} | {alone:16.2f} {together:9.2f} "
         f"{np.median(seconds['together'] / seconds['alone']):6.2f} | {n_together}"
@@ -266,11 +269,11 @@ def bench_memory(n_models: int) -> None:
         net = TabularMLPClassifier(hidden_layer_sizes=(width, width), max_epochs=2, early_stopping=False)
         tasks = [net.set_params(random_state=seed)._prepare(X, y) for seed in range(n_models)]
         train_together(tasks[:2])
-        foreseen = _size._cost(_size.build_loss(tasks[0])).n_bytes
+        foreseen = _size.cost_of(build_loss(tasks[0])).n_bytes
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         train_together(tasks)
         taken = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
-        print(f"{width:5d} | {foreseen / 2**20:19.2f} | {_size.program_size(tasks[0]):25d} | {taken:.0f}", flush=True)
+        print(f"{width:5d} | {foreseen / 2**20:19.2f} | {program_size(tasks[0]):25d} | {taken:.0f}", flush=True)
 
 
 def main() -> None:

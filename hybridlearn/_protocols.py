@@ -34,8 +34,9 @@ class FitsTogether(HasMargin, Protocol):
         """The same for estimators whose fits may go together; None for one that is to be fitted alone."""
         ...
 
-    def n_together(self, X: Any, y: Any, **params: Any) -> int:
-        """How many fits of this size should go together; 1 where together they would be no faster."""
+    @staticmethod
+    def n_together(first: Fit, estimators: Sequence[Any]) -> int:
+        """How many fits of the size of the first should go together; 1 where together they would be no faster."""
         ...
 
     @staticmethod

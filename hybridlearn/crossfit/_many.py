@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -80,7 +81,7 @@ def fit_many(
 
     Nets that differ only in learning rate, regularisation, stopping, seed or weights train as one tensor program
     where that is faster (see :func:`hybridlearn.training.program_size`): each as its own ``fit`` would, up to
-    rounding. Everything else is fitted one by one.
+    rounding. Everything else is fitted one by one, nets inside a Pipeline too.
 
     Parameters
     ----------
@@ -97,7 +98,9 @@ def fit_many(
         Rows of a group share a fold, and a side of each inner split.
     scoring : str, callable or None, default=None
         As in scikit-learn, greater is better; None takes accuracy or the coefficient of determination. A callable
-        gets an estimator that knows the margins, and row positions as `X`.
+        gets an estimator that knows the margins, and row positions as `X`. Scores are of margins: probabilities of
+        estimators that are not of this package are clipped at 1 / (2 n_train), and classifiers without any are
+        calibrated.
     n_jobs : int or None, default=None
         Processes.
     random_state : int, RandomState or None, default=None
@@ -134,6 +137,8 @@ def fit_many(
     """
     members = [(str(i), estimator) for i, estimator in enumerate(estimators)]
     check_members(members)
+    if not (scoring is None or isinstance(scoring, str) or callable(scoring)):
+        raise TypeError(f"scoring={scoring!r} must be one score: a name, a callable or None")
     classification = is_classifier(members[0][1])
     head = (ClassifierHead if classification else RegressorHead)()
     own = _own_weights(sample_weights, len(members))
@@ -161,14 +166,17 @@ def fit_many(
         [score_margin(margin[test], rows.target[test], rows.weight[test], classes, scoring) for _, test in splits]
         for margin in oof.margins.values()
     ]
-    return ManyFits(_cv_results(estimators, np.array(scores), list(oof.fit_seconds.values())), oof)
+    return ManyFits(_cv_results([e for _, e in members], np.array(scores), list(oof.fit_seconds.values())), oof)
 
 
 def _own_weights(sample_weights: Any, n_estimators: int) -> np.ndarray | None:
     """Weights of shape (n_estimators, n_rows); None where they are the same for all."""
-    if sample_weights is None or np.ndim(sample_weights) < 2:
+    try:
+        own = np.asarray([] if sample_weights is None else sample_weights, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"sample_weights must be numbers, one array for all or one for each: {error}") from error
+    if own.ndim < 2:
         return None
-    own = np.asarray(sample_weights, dtype=np.float64)
     if own.ndim > 2 or len(own) != n_estimators:
         raise ValueError(
             f"sample_weights must be of shape (n_rows,) or ({n_estimators}, n_rows), a row for each estimator; "
@@ -176,6 +184,8 @@ def _own_weights(sample_weights: Any, n_estimators: int) -> np.ndarray | None:
         )
     if not (np.isfinite(own).all() and (own >= 0).all()):
         raise ValueError("sample_weights must hold finite numbers, none below 0")
+    if not own.any(axis=1).all():
+        raise ValueError(f"sample_weights of estimator {int((~own.any(axis=1)).argmax())} are all 0; leave it out")
     return own
 
 
@@ -183,6 +193,8 @@ def _cv_results(estimators: Sequence[Any], scores: np.ndarray, seconds: list[flo
     params = _differing([estimator.get_params(deep=True) for estimator in estimators])
     names = sorted({name for own in params for name in own})
     mean = scores.mean(axis=1)
+    if not np.isfinite(mean).all():
+        warnings.warn("some scores are NaN: a test part may lack a class; they rank last", UserWarning, stacklevel=3)
     return {
         "mean_fit_time": np.array(seconds) / scores.shape[1],
         **{f"param_{name}": _masked(name, params) for name in names},
@@ -190,22 +202,22 @@ def _cv_results(estimators: Sequence[Any], scores: np.ndarray, seconds: list[flo
         **{f"split{k}_test_score": of_fold for k, of_fold in enumerate(scores.T)},
         "mean_test_score": mean,
         "std_test_score": scores.std(axis=1),
-        "rank_test_score": rankdata(-mean, method="min").astype(np.int32),
+        "rank_test_score": rankdata(-np.nan_to_num(mean, nan=-np.inf), method="min").astype(np.int32),
     }
 
 
 def _differing(params: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Of each estimator's parameters those that are not the same in all; a nested estimator shows by its own."""
-    shown = [{name: repr(value) for name, value in own.items()} for own in params]
+    """Of each estimator's parameters those that are not the same in all; a nested estimator counts by its class."""
+    shown = [{name: _shown(value) for name, value in own.items()} for own in params]
     same = {name for name, value in shown[0].items() if all(own.get(name) == value for own in shown)}
-    return [
-        {name: value for name, value in own.items() if name not in same and not _holds_estimators(value)}
-        for own in params
-    ]
+    return [{name: value for name, value in own.items() if name not in same} for own in params]
 
 
-def _holds_estimators(value: Any) -> bool:
-    return hasattr(value, "get_params") or (isinstance(value, list | tuple) and any(map(_holds_estimators, value)))
+def _shown(value: Any) -> Any:
+    """What stands for a value: of estimators, and of the lists that hold them, their classes."""
+    if hasattr(value, "get_params"):
+        return type(value)
+    return tuple(map(_shown, value)) if isinstance(value, list | tuple) else repr(value)
 
 
 def _masked(name: str, params: list[dict[str, Any]]) -> np.ma.MaskedArray:

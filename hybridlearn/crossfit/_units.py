@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
+from typing import Any
 
 from hybridlearn._protocols import Fit, FitsTogether
 from hybridlearn.crossfit._margin import FoldModel, fold_margins
@@ -38,8 +39,8 @@ def _parts(unit: list[int], fits: Sequence[FoldFit], n_classes: int, weighted: b
         return [unit]
     first = _plain_fit(fits[unit[0]], n_classes, weighted)
     # a fold that lacks all classes but one is fitted by no member of ours
-    most = 1 if first is None else first.estimator.n_together(first.X, first.y, **first.params)
-    n_parts = -(-len(unit) // max(1, most))
+    most = 1 if first is None else first.estimator.n_together(first, [fits[i].estimator for i in unit])
+    n_parts = -(-len(unit) // most)
     return [unit[k * len(unit) // n_parts : (k + 1) * len(unit) // n_parts] for k in range(n_parts)]
 
 
@@ -54,30 +55,40 @@ def _plain_fit(fit: FoldFit, n_classes: int, weighted: bool) -> Fit | None:
 
 def fit_unit(fits: Sequence[FoldFit], *, n_classes: int, weighted: bool, seed: int) -> list[Outcome]:
     """Fit the members of a unit and read the margins of their test parts, or the error of each."""
-    plain = [_plain_fit(fit, n_classes, weighted) if len(fits) > 1 else None for fit in fits]
-    together = [fit for fit, as_one in zip(fits, plain, strict=True) if as_one is not None]
-    outcomes = iter(_fit_together(together, [fit for fit in plain if fit is not None], n_classes))
-    return [
-        fit_fold(fit, n_classes=n_classes, weighted=weighted, seed=seed) if as_one is None else next(outcomes)
-        for fit, as_one in zip(fits, plain, strict=True)
-    ]
+    outcomes: dict[int, Outcome] = {}
+    plain = {i: _plain_fit(fit, n_classes, weighted) for i, fit in enumerate(fits)} if len(fits) > 1 else {}
+    together = {i: fit for i, fit in plain.items() if fit is not None}
+    if together:
+        started = time.perf_counter()
+        errors = fits[0].estimator.fit_together(list(together.values()))
+        seconds = (time.perf_counter() - started) / len(together)
+        outcomes = {i: fits[i].failed(error) for i, error in zip(together, errors, strict=True) if error is not None}
+        fitted = {i: _model(fits[i], n_classes) for i in together if i not in outcomes}
+        for i, margin in zip(fitted, _margins(list(fitted.values()), [fits[i].test for i in fitted]), strict=True):
+            is_lost = isinstance(margin, Exception)
+            outcomes[i] = fits[i].failed(margin) if is_lost else fits[i].fitted(fitted[i], margin, seconds)
+    for i, fit in enumerate(fits):
+        if i not in outcomes:
+            outcomes[i] = fit_fold(fit, n_classes=n_classes, weighted=weighted, seed=seed)
+    return [outcomes[i] for i in range(len(fits))]
 
 
-def _fit_together(fits: list[FoldFit], plain: list[Fit], n_classes: int) -> list[Outcome]:
-    if not fits:
-        return []
-    started = time.perf_counter()
-    errors = fits[0].estimator.fit_together(plain)
-    seconds = (time.perf_counter() - started) / len(fits)
-    done = [fit for fit, error in zip(fits, errors, strict=True) if error is None]
-    models = [
-        FoldModel(fit.estimator, len(fit.split[0]), gapless(fit.rows.target[fit.split[0]], n_classes)[0], n_classes)
-        for fit in done
-    ]
+def _model(fit: FoldFit, n_classes: int) -> FoldModel:
+    train = fit.split[0]
+    return FoldModel(fit.estimator, len(train), gapless(fit.rows.target[train], n_classes)[0], n_classes)
+
+
+def _margins(models: list[FoldModel], tables: list[Any]) -> list[Any]:
+    """The margin of each model, or its error."""
+    with no_news_of_levels():
+        try:
+            return fold_margins(models, tables)
+        except Exception:
+            return [_margin(model, table) for model, table in zip(models, tables, strict=True)]
+
+
+def _margin(model: FoldModel, table: Any) -> Any:
     try:
-        with no_news_of_levels():
-            margins = fold_margins(models, [fit.test for fit in done])
+        return model.margin(table)
     except Exception as error:
-        return [fit.failed(own or error) for fit, own in zip(fits, errors, strict=True)]
-    fitted = iter([fit.fitted(*its, seconds) for fit, its in zip(done, zip(models, margins, strict=True), strict=True)])
-    return [next(fitted) if error is None else fit.failed(error) for fit, error in zip(fits, errors, strict=True)]
+        return error

@@ -34,9 +34,9 @@ _OWN = {
 }
 
 
-# Where and beyond how many rows predictions go model by model; measured by benchmarks/program.py.
+# Where, and beyond how many numbers in all tables, predictions go model by model; measured by benchmarks/program.py.
 LOOP_DEVICES = {"cpu"}
-MOST_ROWS = 2**16
+MOST_NUMBERS = 2**24
 
 
 class BaseTogether(BaseEstimator):
@@ -48,9 +48,10 @@ class BaseTogether(BaseEstimator):
     def likeness(self) -> Hashable | None:
         """The same for nets that differ in rates, regularisation, stopping and seed only; None for one of its own.
 
-        A net whose progress is watched, or that goes on from its last fit, is fitted alone.
+        A net whose progress is watched, that goes on from its last fit, or whose class has a ``fit`` of its own, is
+        fitted alone.
         """
-        if self.verbose or self.warm_start or has_callbacks(self):
+        if self.verbose or self.warm_start or has_callbacks(self) or not _is_ours(type(self).fit):
             return None
         shaping = {name: value for name, value in self.get_params(deep=False).items() if name not in _OWN}
         try:
@@ -59,10 +60,18 @@ class BaseTogether(BaseEstimator):
             # a module that is a lambda, or made in a function
             return None
 
-    def n_together(self, X: Any, y: Any, **params: Any) -> int:
-        """How many fits like this one to train as one program: see :func:`hybridlearn.training.program_size`."""
+    @staticmethod
+    def n_together(first: Fit, estimators: Sequence[Any]) -> int:
+        """How many of the nets to train as one program: see :func:`hybridlearn.training.program_size`.
+
+        The longest of their settings counts.
+        """
+        longest = {
+            "max_epochs": max(net.max_epochs for net in estimators),
+            "early_stopping": all(net.early_stopping for net in estimators),
+        }
         try:
-            return program_size(_prepare(clone(self), X, y, params))
+            return program_size(_prepare(clone(first.estimator).set_params(**longest), first.X, first.y, first.params))
         except Exception:
             # the fit itself will say what is wrong
             return 1
@@ -83,7 +92,8 @@ class BaseTogether(BaseEstimator):
                     errors[i] = outcome
                     forget(fits[i].estimator)
                 else:
-                    errors[i] = fits[i].estimator._keep(outcome)
+                    fits[i].estimator._keep(outcome)
+                    errors[i] = None
         except BaseException:
             for fit in fits:
                 forget(fit.estimator)
@@ -94,10 +104,11 @@ class BaseTogether(BaseEstimator):
     def margins_together(estimators: Sequence[Any], tables: Sequence[Any]) -> list[np.ndarray]:
         """Margin of each net for the rows of its own table, as its own ``margin`` would give it.
 
-        In one program, but for the CPU, which has enough to do with one net, and for more rows than `MOST_ROWS`.
+        In one program, but for the CPU, which has enough to do with one net, and for more than `MOST_NUMBERS`.
         """
         device, dtype = resolve_device(estimators[0].device), estimators[0]._inference_dtype
-        if device.type in LOOP_DEVICES or max(map(len, tables)) > MOST_ROWS:
+        is_large = sum(np.size(table) for table in tables) > MOST_NUMBERS
+        if device.type in LOOP_DEVICES or is_large or not _is_ours(type(estimators[0]).margin):
             return [net.margin(table) for net, table in zip(estimators, tables, strict=True)]
         inputs = [net._read_inputs(table) for net, table in zip(estimators, tables, strict=True)]
         outputs = infer_together([net.module_ for net in estimators], inputs, device, dtype=dtype)
@@ -107,3 +118,8 @@ class BaseTogether(BaseEstimator):
 def _prepare(net: Any, X: Any, y: Any, params: dict[str, Any]) -> Task:
     """All of ``fit`` but the training; the net is as good as fitted or as new."""
     return whole_fit(type(net)._prepare)(net, X, y, **params)
+
+
+def _is_ours(method: Any) -> bool:
+    """Whether it is that of our nets, not one that a subclass of the user's puts in its place."""
+    return method.__module__.startswith("hybridlearn.")

@@ -3,8 +3,7 @@
 from hybridlearn.training._batches import TensorBatches, TensorTable
 from hybridlearn.training._infer import infer, infer_together
 from hybridlearn.training._net import DivergedError, WeightedNet
-from hybridlearn.training._size import program_size
-from hybridlearn.training._together import train_together
+from hybridlearn.training._together import program_size, train_together
 from hybridlearn.training._train import History, Moments, Task, Trained, TrainingSettings, train
 
 __all__ = [

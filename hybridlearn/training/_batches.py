@@ -47,6 +47,11 @@ class TensorTable(Dataset):
         return TensorTable(inputs, target, weight)
 
     @property
+    def arguments(self) -> tuple[tuple[Tensor, ...], Tensor, Tensor]:
+        """Inputs in their order, target, weight."""
+        return tuple(self.inputs.values()), self.target, self.weight
+
+    @property
     def tensors(self) -> list[Tensor]:
         """Inputs, target and weight."""
         return [*self.inputs.values(), self.target, self.weight]

@@ -83,25 +83,29 @@ def infer_together(
     ValueError
         Where an output is infinite or NaN.
     """
-    stack = _stack(modules, inputs, device)
+    dtype = dtype if device.type == "cpu" else torch.float32
+    stack = _stack(modules, inputs, device, dtype)
     if stack is None:
         return [infer(module, own, device, dtype=dtype) for module, own in zip(modules, inputs, strict=True)]
-    dtype = dtype if device.type == "cpu" else torch.float32
     return [_checked(result, modules[0]) for result in _run(stack, modules, inputs, device, dtype)]
 
 
-def _stack(modules: Sequence[nn.Module], inputs: Sequence[dict[str, Tensor]], device: torch.device) -> Stack | None:
+def _stack(
+    modules: Sequence[nn.Module], inputs: Sequence[dict[str, Tensor]], device: torch.device, dtype: torch.dtype
+) -> Stack | None:
     """The modules as one, if on a row of each that gives the outputs of each; None if not."""
-    placements = common_placements(modules, [list(own.values()) for own in inputs])
-    if placements is None or len(modules) < 2:
+    if len(modules) < 2:
         return None
-    stack = Stack(modules, placements, [])
-    first = [{name: t[:1] for name, t in own.items()} for own in inputs]
-    alone = [infer(module, own, device) for module, own in zip(modules, first, strict=True)]
     try:
-        together = _run(stack, modules, first, device, torch.float64 if device.type == "cpu" else torch.float32)
+        placements = common_placements(modules, [list(own.values()) for own in inputs])
+        if placements is None:
+            return None
+        stack = Stack(modules, placements, [])
+        first = [{name: t[:1] for name, t in own.items()} for own in inputs]
+        alone = [infer(module, own, device, dtype=dtype) for module, own in zip(modules, first, strict=True)]
+        together = _run(stack, modules, first, device, dtype)
     except Exception:
-        # what torch.func cannot map
+        # what torch.func cannot map; alone it will say what is wrong, if anything is
         return None
     return stack if np.allclose(together, alone, rtol=1e-4) else None
 

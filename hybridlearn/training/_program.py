@@ -27,9 +27,6 @@ from hybridlearn.training._net import (
 from hybridlearn.training._stack import Stack
 from hybridlearn.training._train import Task, Trained, check_weights, plain_record
 
-# Rows on which modules are tried out before they train.
-N_PROBED = 4
-
 
 class LossOf(nn.Module):
     """Module and criterion as one: from a batch to its mean loss."""
@@ -50,11 +47,6 @@ class Built(NamedTuple):
     task: Task
     loss: LossOf
     random_state: Tensor
-
-    def loss_of_first(self, n_rows: int) -> Tensor:
-        """The loss of the first rows, in training."""
-        inputs, (target, weight) = self.task.rows[:n_rows]
-        return self.loss.train()(tuple(inputs.values()), target, weight)
 
 
 def build_loss(task: Task) -> Built:

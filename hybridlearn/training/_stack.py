@@ -33,6 +33,7 @@ class Stack:
         self.placements = placements
         self.noise = _Noise(generators)
         self.base = copy.deepcopy(modules[0])
+        self._mode: bool | None = None  # its parts may be in one each
         self._known_dropouts: dict[Any, list[tuple[Tensor, _Dropout]]] = {}
         _replace_dropout(self.base, "", modules, self.noise)
         self.shapes = {name: placements[0][name][0] for name, _ in modules[0].named_parameters()}
@@ -64,7 +65,7 @@ class Stack:
         return torch.cat([torch.full((s.numel(),), "weight" in name and len(s) > 1) for name, s in named])
 
     def to(self, device: torch.device, dtype: torch.dtype | None = None) -> Stack:
-        """Move the buffers."""
+        """Move the buffers, and switch to a precision."""
         self.buffers = {
             name: b.to(device=device, dtype=dtype if b.is_floating_point() else None)
             for name, b in self.buffers.items()
@@ -74,10 +75,11 @@ class Stack:
 
     def train(self, mode: bool) -> None:
         """Switch all modules to training or evaluation."""
-        if mode != self.base.training:
+        if mode is not self._mode:
             self.base.train(mode)
+            self._mode = mode
 
-    def __call__(self, models: list[int], rows: Tensor, *arguments: Any) -> Tensor:
+    def __call__(self, models: list[int], rows: Tensor, *arguments: Any, mapped: bool = False) -> Tensor:
         """What some of the modules answer.
 
         Parameters
@@ -86,6 +88,8 @@ class Stack:
             Which.
         rows : Tensor of shape (len(models), n_entries)
         *arguments : Tensor, or tuples of them, of shape (len(models), ...)
+        mapped : bool, default=False
+            Map also where so few modules are faster called one after the other.
 
         Returns
         -------
@@ -96,7 +100,7 @@ class Stack:
         state = {name: part.view(len(models), *shape) for (name, shape), part in parts}
         state |= {name: buffer[models] for name, buffer in self.buffers.items()}
         noise = tuple(self.noise.draw(like, dropout, models) for like, dropout in self._dropouts(state, arguments))
-        if len(models) > _FEW:
+        if mapped or len(models) > _FEW:
             return torch.vmap(self._one)(state, noise, arguments)
         return torch.stack([self._one(*_picked((state, noise, arguments), i)) for i in range(len(models))])
 

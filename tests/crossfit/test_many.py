@@ -8,8 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import clone
+from sklearn.ensemble import BaggingClassifier
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV, KFold, ParameterGrid, StratifiedKFold, TimeSeriesSplit
+from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -43,7 +45,7 @@ def test_the_table_is_that_of_grid_search(table, scoring: str | None) -> None:
     assert column.tolist() == search.cv_results_["param_logisticregression__C"].tolist()
     assert many.best_index_ == search.best_index_
     assert many.best_params_ == search.best_params_
-    assert many.best_score_ == pytest.approx(search.best_score_)
+    assert many.best_score_ == pytest.approx(search.best_score_, rel=rtol)
 
 
 def test_labels_of_text_are_scored_as_they_are(table) -> None:
@@ -131,6 +133,8 @@ def test_weights_for_all_weigh_the_scores_too(table) -> None:
         (np.full((1, 150), -1.0), "none below 0"),
         (np.full((1, 150), np.nan), "finite"),
         (np.ones(149), "149"),
+        (np.zeros((1, 150)), "estimator 0 are all 0"),
+        ([None, np.ones(150)], "must be numbers"),
     ],
 )
 def test_weights_that_cannot_be_used_are_said_to_be(table, weights: np.ndarray, message: str) -> None:
@@ -175,3 +179,29 @@ def test_lists_that_cannot_be_used_are_said_to_be(table, estimators: list, error
 def test_a_score_that_does_not_suit_is_known_before_the_fits(table) -> None:
     with pytest.raises(ValueError, match="roc_auc"):
         fit_many([Ridge()], table.X, table.number, scoring="roc_auc")
+
+
+def test_a_list_of_scores_is_refused(table) -> None:
+    with pytest.raises(TypeError, match="must be one score"):
+        fit_many([Ridge()], table.X, table.number, scoring=["r2", "neg_mean_squared_error"])
+
+
+def test_a_score_that_is_no_number_ranks_last(table) -> None:
+    y = np.sort(table.two)
+    models = settings_of(LogisticRegression(), {"C": [0.1, 1.0]})
+    with pytest.warns(UserWarning, match="rank last|Only one class is present"):
+        many = fit_many(models, table.X, y, folds=KFold(3), scoring="roc_auc")
+    assert many.cv_results_["rank_test_score"].tolist() == [1, 1]
+
+
+def test_a_generator_of_estimators_is_a_list_of_them(table) -> None:
+    many = fit_many((Ridge(alpha=a) for a in (0.1, 1.0)), table.X, table.number, folds=3)
+    assert [params["alpha"] for params in many.cv_results_["params"]] == [0.1, 1.0]
+
+
+def test_a_part_that_is_another_shows_itself(table) -> None:
+    pipelines = [make_pipeline(StandardScaler(), LogisticRegression()), make_pipeline(StandardScaler(), GaussianNB())]
+    bagged = [BaggingClassifier(LogisticRegression(), 2), BaggingClassifier(GaussianNB(), 2)]
+    assert "steps" in fit_many(pipelines, table.X, table.two, folds=2).cv_results_["params"][0]
+    shown = fit_many(bagged, table.X, table.two, folds=2).cv_results_["param_estimator"]
+    assert [type(estimator) for estimator in shown] == [LogisticRegression, GaussianNB]

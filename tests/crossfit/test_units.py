@@ -121,7 +121,7 @@ def test_alike_nets_are_one_unit_and_the_others_their_own(table) -> None:
 
 
 def test_a_unit_that_would_be_too_long_is_cut_into_even_parts(table, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(BaseNet, "n_together", lambda self, X, y, **params: 3)
+    monkeypatch.setattr(BaseNet, "n_together", staticmethod(lambda first, estimators: 3))
     parts = plan([TabularMLPRegressor(**NET) for _ in range(7)], table)
     assert parts == [[0, 1], [2, 3], [4, 5, 6]]
 

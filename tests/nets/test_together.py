@@ -17,6 +17,7 @@ from torch import nn
 import hybridlearn.nets._together
 import hybridlearn.training._together
 from hybridlearn._protocols import Fit, FitsTogether
+from hybridlearn.crossfit import cross_fit
 from hybridlearn.nets import ModuleClassifier, TabMClassifier, TabularMLPClassifier, TabularMLPRegressor
 from hybridlearn.nets._base import BaseNet
 from hybridlearn.training import DivergedError
@@ -138,11 +139,50 @@ def test_a_net_that_is_watched_or_goes_on_is_fitted_alone() -> None:
 def test_the_size_is_asked_of_a_copy_and_an_error_is_left_to_the_fit() -> None:
     X, y = data_for(TabularMLPClassifier)
     net = tiny(TabularMLPClassifier)
-    assert net.n_together(X, y) > 20
-    assert tiny(TabularMLPClassifier, hidden_layer_sizes=(2000, 2000)).n_together(X, y) == 1
-    assert net.n_together(X, y[:-1]) == 1
+    assert net.n_together(Fit(net, X, y, {}), [net] * 3) > 20
+    large = tiny(TabularMLPClassifier, hidden_layer_sizes=(2000, 2000))
+    assert large.n_together(Fit(large, X, y, {}), [large] * 3) == 1
+    assert net.n_together(Fit(net, X, y[:-1], {}), [net] * 3) == 1
+    endless = tiny(TabularMLPClassifier, max_epochs=1_000_000)
+    assert net.n_together(Fit(net, X, y, {}), [net, endless]) == 1
     with pytest.raises(NotFittedError):
         net.margin(X)
+
+
+def test_what_cannot_be_stacked_leaves_the_folds_to_other_processes() -> None:
+    cls = hybridlearn.nets.FTTransformerClassifier
+    X, y = data_for(cls)
+    net = tiny(cls)
+    assert net.n_together(Fit(net, X, y, {}), [net] * 3) == 1
+
+
+def test_a_class_with_a_fit_or_a_margin_of_its_own_is_asked() -> None:
+    class Loud(TabularMLPClassifier):
+        def fit(self, X: Any, y: Any, *, sample_weight: Any = None, groups: Any = None) -> Loud:
+            return super().fit(X, y, sample_weight=sample_weight, groups=groups)
+
+    class Halved(TabularMLPClassifier):
+        def margin(self, X: Any) -> np.ndarray:
+            return super().margin(X) / 2
+
+    assert tiny(TabularMLPClassifier).likeness() is not None
+    assert Loud().likeness() is None
+    X, y = data_for(TabularMLPClassifier)
+    nets = [Halved(hidden_layer_sizes=(4,), max_epochs=1, random_state=i).fit(X, y) for i in range(2)]
+    for own, net in zip(Halved.margins_together(nets, [X, X]), nets, strict=True):
+        np.testing.assert_array_equal(own, net.margin(X))
+
+
+def test_one_lost_margin_is_the_error_of_its_own_net() -> None:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(N_ROWS, 3))
+    y = (X[:, 0] > 0).astype(int)
+    own = {"module": nn.Linear, "module_params": {"in_features": 3, "out_features": 1}, "max_epochs": 1}
+    own |= {"early_stopping": False, "batch_size": 1000, "weight_averaging": 0.0, "weight_decay": 0.0}
+    good, bad = ModuleClassifier(**own, learning_rate=1e-3), ModuleClassifier(**own, learning_rate=3e38)
+    with pytest.warns(UserWarning, match="member 'bad' failed"):
+        oof = cross_fit([("good", good), ("bad", bad)], X, y, cv=3, on_error="skip", random_state=0)
+    assert oof.members == ["good"]
 
 
 # -- what goes wrong
@@ -219,6 +259,6 @@ def test_many_rows_are_asked_for_one_by_one(monkeypatch: pytest.MonkeyPatch) -> 
     X, y = data_for(TabularMLPClassifier)
     nets = [tiny(TabularMLPClassifier, random_state=i).fit(X, y) for i in range(2)]
     monkeypatch.setattr(hybridlearn.nets._together, "LOOP_DEVICES", set())
-    monkeypatch.setattr(hybridlearn.nets._together, "MOST_ROWS", 100)
+    monkeypatch.setattr(hybridlearn.nets._together, "MOST_NUMBERS", 100)
     monkeypatch.setattr(hybridlearn.nets._together, "infer_together", None)
     TabularMLPClassifier.margins_together(nets, [X, X])

@@ -36,6 +36,8 @@ from hybridlearn.training import (
     train,
     train_together,
 )
+from hybridlearn.training._program import build_loss
+from hybridlearn.training._size import cost_of
 from hybridlearn.training._stack import Stack
 
 MakeSettings = Callable[..., TrainingSettings]
@@ -265,6 +267,97 @@ def test_what_cannot_be_stacked_is_trained_alone(build: Callable[[], nn.Module],
         assert_same(one, train(*task), atol=0.0)
 
 
+class SkipsLayers(Columns):
+    def forward(self, x_num: Tensor, x_cat: Tensor) -> Tensor:
+        hidden = self[1](self[0](x_num))
+        return self[2](hidden * 0.5 if self.training and torch.rand(()) < 0.3 else hidden)
+
+
+class Remembers(Columns):
+    def forward(self, x_num: Tensor, x_cat: Tensor) -> Tensor:
+        self.seen = self[0](x_num)
+        return self[2](self[1](self.seen))
+
+
+class Ranges(Columns):
+    """The largest value so far, and a flag of Python's: both change in the first call."""
+
+    def __init__(self, *parts: nn.Module):
+        super().__init__(*parts)
+        self.register_buffer("largest", torch.full((3,), 1e-3))
+
+    def forward(self, x_num: Tensor, x_cat: Tensor) -> Tensor:
+        if self.training:
+            self.largest = torch.maximum(self.largest, x_num.detach().abs().amax(0))
+        return super().forward(x_num / self.largest, x_cat)
+
+
+class Starts(Columns):
+    ready = False
+
+    def forward(self, x_num: Tensor, x_cat: Tensor) -> Tensor:
+        if self.training and not self.ready:
+            self[0].bias.data.copy_(x_num.mean(0)[:1].expand(4))
+            self.ready = True
+        return super().forward(x_num, x_cat)
+
+
+class Monotone(Columns):
+    def forward(self, x_num: Tensor, x_cat: Tensor) -> Tensor:
+        self[0].weight.data.clamp_(min=0)
+        return super().forward(x_num, x_cat)
+
+
+class Evaluates(Signed):
+    def forward(self, x_num: Tensor, x_cat: Tensor) -> Tensor:
+        return Columns.forward(self, x_num if self.training else x_num * self.signs, x_cat)
+
+
+class LooksAtItself(Columns):
+    def forward(self, x_num: Tensor, x_cat: Tensor) -> Tensor:
+        outputs = super().forward(x_num, x_cat)
+        return outputs if self.training or outputs.max() > 0 else 2 * outputs
+
+
+CHANGING = {cls.__name__: linear(cls) for cls in (SkipsLayers, Remembers, Ranges, Starts, Monotone, LooksAtItself)}
+CHANGING |= {"Dropout2d": lambda: Columns(nn.Linear(3, 4), nn.Dropout2d(0.1), nn.Linear(4, 1)).double()}
+
+
+@pytest.mark.filterwarnings("ignore:dropout2d")
+@pytest.mark.parametrize("n_models", [2, 4])
+@pytest.mark.parametrize("build", CHANGING.values(), ids=CHANGING.keys())
+def test_who_changes_when_called_is_trained_alone(
+    build: Callable[[], nn.Module], n_models: int, make_settings: MakeSettings
+) -> None:
+    tasks = plain_tasks([build] * n_models, make_settings)
+    before = torch.get_rng_state()
+    outcomes = train_together(tasks)
+    assert torch.equal(torch.get_rng_state(), before)
+    for one, task in zip(outcomes, tasks, strict=True):
+        assert_same(one, train(*task), atol=0.0)
+        assert hybridlearn.training.program_size(task) == 1
+
+
+def test_tensors_that_only_evaluation_uses_are_seen_too(make_settings: MakeSettings) -> None:
+    tasks = plain_tasks([linear(Evaluates)] * 3, make_settings)
+    for one, task in zip(train_together(tasks), tasks, strict=True):
+        assert_same(one, train(*task), atol=0.0)
+
+
+class OddRows(Columns):
+    def forward(self, x_num: Tensor, x_cat: Tensor) -> Tensor:
+        if len(x_num) == 3:
+            raise ValueError("three rows")
+        return super().forward(x_num, x_cat)
+
+
+def test_what_a_program_fails_at_is_tried_alone(make_settings: MakeSettings) -> None:
+    tasks = plain_tasks([linear(OddRows)] * 3, make_settings)  # 51 rows end in a batch of 3
+    outcomes = train_together(tasks)
+    assert [type(outcome) for outcome in outcomes] == [Trained, ValueError, Trained]
+    assert_same(outcomes[2], train(*tasks[2]), atol=0.0)
+
+
 class MixesRows(Columns):
     def forward(self, x_num: Tensor, x_cat: Tensor) -> Tensor:
         return super().forward(x_num - x_num.mean(dim=0), x_cat)
@@ -324,10 +417,10 @@ def test_a_model_that_has_stopped_is_not_computed(monkeypatch: pytest.MonkeyPatc
     called: list[int] = []
     original = Stack.__call__
 
-    def counted(self: Stack, models: list[int], *args: Any) -> Tensor:
+    def counted(self: Stack, models: list[int], *args: Any, **options: Any) -> Tensor:
         if self.base.training and torch.is_grad_enabled():
             called.extend(models)
-        return original(self, models, *args)
+        return original(self, models, *args, **options)
 
     tasks = folds_of("mlp", torch.float64, make_settings)
     monkeypatch.setattr(Stack, "__call__", counted)
@@ -335,7 +428,7 @@ def test_a_model_that_has_stopped_is_not_computed(monkeypatch: pytest.MonkeyPatc
     for model, (task, outcome) in enumerate(zip(tasks, outcomes, strict=True)):
         assert isinstance(outcome, Trained)
         n_steps = len(TensorBatches(task.rows, 16, torch.Generator())) * len(outcome.history)
-        assert called.count(model) == n_steps + 1  # one to see whether the stack agrees with the module
+        assert called.count(model) == n_steps + 1  # once to see whether the stack agrees with the module
 
 
 def test_what_would_take_too_much_is_split(monkeypatch: pytest.MonkeyPatch, make_settings: MakeSettings) -> None:
@@ -349,7 +442,8 @@ def test_what_would_take_too_much_is_split(monkeypatch: pytest.MonkeyPatch, make
 
     monkeypatch.setattr(hybridlearn.training._together, "run_program", noted)
     whole = train_together(tasks)
-    cost = max(hybridlearn.training._size._cost(hybridlearn.training._size.build_loss(task)).n_bytes for task in tasks)
+    largest = max(tasks, key=lambda task: len(task.rows))
+    cost = cost_of(build_loss(largest)).n_bytes
     monkeypatch.setitem(hybridlearn.training._size.PROGRAM_BYTES, "cpu", int(cost * 2.5))
     split = train_together(tasks)
     assert sizes == [5, 2, 2]  # the fifth is alone
