@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+import hybridlearn.training._together
 from hybridlearn.modules import MLP, CategoricalEmbedding, CrossEntropy, PeriodicEmbedding, TableEmbedding, TabularNet
 from hybridlearn.training import TensorTable, TrainingSettings
 
@@ -70,3 +71,13 @@ def make_settings() -> Callable[..., TrainingSettings]:
         return dataclasses.replace(settings, **changes)
 
     return make
+
+
+@pytest.fixture
+def no_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is not stacked is an error."""
+
+    def refuse(*args: Any) -> None:
+        raise AssertionError("trained alone")
+
+    monkeypatch.setattr(hybridlearn.training._together, "train", refuse)
