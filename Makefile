@@ -28,7 +28,7 @@ check: .venv/.dev
 proof: .venv/.dev
 	$(PYTEST) -n $(WORKERS) --dist worksteal -m proof || test $$? -eq 5
 
-# benchmarks/nets.py needs tables and peers that are not part of the project: see there.
+# benchmarks/nets.py needs tables and peers that are not part of the project, program.py is told what to measure: see there.
 bench: .venv/.dev
 	for name in trainer regularisation; do $(ONE_THREAD) $(BIN)/python benchmarks/$$name.py || exit; done
 

@@ -5,6 +5,7 @@ python benchmarks/program.py steps      a step of a model, by shape: what the fi
 python benchmarks/program.py predict    margins of many nets
 python benchmarks/program.py hybrid --data ../shared/data/dev    a hybrid on tables cut to 2,000 rows
 python benchmarks/program.py tuning     24 settings x 5 folds against GridSearchCV
+python benchmarks/program.py scores     the nets' out-of-fold log loss, one by one and together
 python benchmarks/program.py memory     100 models: what they take, what was foreseen
 """
 
@@ -18,7 +19,7 @@ import resource
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -36,7 +37,7 @@ from torch import Tensor, nn
 
 from hybridlearn import HybridClassifier, HybridRegressor, TabMClassifier, TabularMLPClassifier, TabularResNetClassifier
 from hybridlearn._protocols import Fit
-from hybridlearn.crossfit import fit_many
+from hybridlearn.crossfit import cross_fit, fit_many
 from hybridlearn.datasets import load_mortgages
 from hybridlearn.modules import MLP, CategoricalEmbedding, PeriodicEmbedding, TableEmbedding, TabularNet
 from hybridlearn.nets import _together
@@ -262,6 +263,26 @@ def bench_tuning() -> None:
         )
 
 
+def bench_scores(n_seeds: int) -> None:
+    X, y = load_mortgages()
+    print(
+        "out-of-fold log loss on the mortgages; its difference to one by one; that in standard errors of the log loss"
+    )
+    for width, seed in product((64, 256), range(n_seeds)):
+        net = TabularMLPClassifier(hidden_layer_sizes=(width, width))
+        losses = []
+        for before in (True, False):
+            with one_by_one() if before else nullcontext():
+                oof = cross_fit([("net", net)], X, y, random_state=seed)
+            margin = oof.margins["net"][:, 0]
+            losses.append(np.logaddexp(0, margin) - oof.target * margin)
+        error = losses[0].std() / math.sqrt(len(y))
+        difference = abs(losses[1].mean() - losses[0].mean())
+        print(
+            f"width {width} seed {seed}: {losses[1].mean():.6f}, {difference:.1e}, {difference / error:.1e}", flush=True
+        )
+
+
 def bench_memory(n_models: int) -> None:
     X, y = make_data(2000)
     print("width | foreseen MB a model | models a program may have | MB that 100 models took")
@@ -278,7 +299,7 @@ def bench_memory(n_models: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["fits", "steps", "predict", "hybrid", "tuning", "memory"])
+    parser.add_argument("what", choices=["fits", "steps", "predict", "hybrid", "tuning", "scores", "memory"])
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--rows", type=int, nargs="+", default=[500, 2000, 10_000])
     parser.add_argument("--widths", type=int, nargs="+", default=[64, 128, 256])
@@ -298,6 +319,8 @@ def main() -> None:
         bench_hybrid(args.data, args.sets, args.seeds)
     elif args.what == "tuning":
         bench_tuning()
+    elif args.what == "scores":
+        bench_scores(3)
     else:
         bench_memory(100)
 
