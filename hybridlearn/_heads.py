@@ -47,9 +47,10 @@ def centred(log_probabilities: np.ndarray) -> np.ndarray:
 
 
 class ClassifierHead(ClassifierMixin):
-    """Owns ``classes_`` and everything that is said of a class."""
+    """Owns ``classes_`` and all that is said of a class; a ``threshold``, where it is a parameter, moves labels."""
 
     _is_classifier: ClassVar[bool] = True
+    threshold: float = 0.5
 
     def _encode_target(self, y: np.ndarray) -> np.ndarray:
         """Class codes of shape (n_rows,), int64; sets ``classes_``, unless a continued fit has kept them."""
@@ -97,7 +98,7 @@ class ClassifierHead(ClassifierMixin):
         return probabilities(self.margin(X))
 
     def predict(self, X: Any) -> np.ndarray:
-        """Most probable class.
+        """Most probable class; of two, ``classes_[1]`` where its probability is above 0.5, or above ``threshold``.
 
         Parameters
         ----------
@@ -109,30 +110,11 @@ class ClassifierHead(ClassifierMixin):
             Of the type of ``classes_``.
         """
         check_is_fitted(self)
-        return self.classes_[self.predict_proba(X).argmax(axis=1)]
-
-
-class ThresholdHead(ClassifierHead):
-    """A classifier whose ``threshold`` decides between two classes; it changes ``predict`` only."""
-
-    threshold: float
-
-    def predict(self, X: Any) -> np.ndarray:
-        """Class of each row: ``classes_[1]`` where its probability is above ``threshold``; else the likeliest.
-
-        Parameters
-        ----------
-        X : array-like or DataFrame of shape (n_rows, n_columns)
-
-        Returns
-        -------
-        ndarray of shape (n_rows,)
-            Of the type of ``classes_``.
-        """
-        check_is_fitted(self)
-        if len(self.classes_) > 2:
-            return super().predict(X)
-        return self.classes_[(self.predict_proba(X)[:, 1] > self.threshold).astype(int)]
+        probability = self.predict_proba(X)
+        is_binary = probability.shape[1] == 2
+        return self.classes_[
+            (probability[:, 1] > self.threshold).astype(int) if is_binary else probability.argmax(axis=1)
+        ]
 
 
 class RegressorHead(RegressorMixin):

@@ -98,13 +98,7 @@ def cross_fit(
     """
     if on_error not in ("raise", "skip"):
         raise ValueError(f"on_error={on_error!r} must be 'raise' or 'skip'")
-    check_members(estimators)
-    classification = is_classifier(estimators[0][1])
-    head = (ClassifierHead if classification else RegressorHead)()
-    rows = read_training_rows(head, X, y, sample_weight, groups, reader=read_for_anybody)
-    seed = draw_seed(random_state)
-    classes = head.classes_ if classification else None
-    splits = make_splits(cv, rows, classes=classes, seed=seed)
+    rows, classes, splits, seed = begin(estimators, X, y, sample_weight, groups, cv, random_state)
     with tqdm(total=len(estimators) * len(splits), desc="cross_fit", unit="fit", disable=not verbose) as bar:
         return cross_fit_rows(
             estimators,
@@ -119,8 +113,20 @@ def cross_fit(
         )
 
 
-def read_for_anybody(estimator: Any, X: Any, *, reset: bool) -> Any:
-    """`X` for members that each read it in their own way."""
+def begin(
+    estimators: Members, X: Any, y: Any, sample_weight: Any, groups: Any, cv: Any, random_state: RandomState
+) -> tuple[TrainingRows, np.ndarray | None, list[Split], int]:
+    """Validate what was handed to a cross-fit: its rows, the classes (None in regression), folds and seed."""
+    check_members(estimators)
+    classification = is_classifier(estimators[0][1])
+    head = (ClassifierHead if classification else RegressorHead)()
+    rows = read_training_rows(head, X, y, sample_weight, groups, reader=_read_for_anybody)
+    seed = draw_seed(random_state)
+    classes = head.classes_ if classification else None
+    return rows, classes, make_splits(cv, rows, classes=classes, seed=seed), seed
+
+
+def _read_for_anybody(estimator: Any, X: Any, *, reset: bool) -> Any:
     return read_raw_table(X)
 
 

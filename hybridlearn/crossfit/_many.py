@@ -10,15 +10,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from scipy.stats import rankdata
-from sklearn.base import is_classifier
 from tqdm import tqdm
 
-from hybridlearn._heads import ClassifierHead, RegressorHead
-from hybridlearn._random import RandomState, draw_seed
-from hybridlearn.crossfit._engine import check_members, cross_fit_rows, make_splits, read_for_anybody
+from hybridlearn._random import RandomState
+from hybridlearn.crossfit._engine import begin, cross_fit_rows
 from hybridlearn.crossfit._out_of_fold import OutOfFold
 from hybridlearn.crossfit._score import check_can_score, score_margin
-from hybridlearn.table import read_training_rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,19 +133,13 @@ def fit_many(
     0.01
     """
     members = [(str(i), estimator) for i, estimator in enumerate(estimators)]
-    check_members(members)
     if not (scoring is None or isinstance(scoring, str) or callable(scoring)):
         raise TypeError(f"scoring={scoring!r} must be one score: a name, a callable or None")
-    classification = is_classifier(members[0][1])
-    head = (ClassifierHead if classification else RegressorHead)()
     own = _own_weights(sample_weights, len(members))
     # who has weights of its own may leave rows out; gone are only those that everybody leaves out
     shared = sample_weights if own is None else own.any(axis=0).astype(np.float64)
-    rows = read_training_rows(head, X, y, shared, groups, reader=read_for_anybody)
-    classes = head.classes_ if classification else None
+    rows, classes, splits, seed = begin(members, X, y, shared, groups, folds, random_state)
     check_can_score(rows.target, rows.weight, classes, scoring)
-    seed = draw_seed(random_state)
-    splits = make_splits(folds, rows, classes=classes, seed=seed)
     with tqdm(total=len(members) * len(splits), desc="fit_many", unit="fit", disable=not verbose) as bar:
         oof = cross_fit_rows(
             members,

@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.metrics import check_scoring, log_loss, make_scorer
 
-from hybridlearn._heads import RegressorHead, ThresholdHead
+from hybridlearn._heads import ClassifierHead, RegressorHead
 
 
 def check_can_score(target: np.ndarray, weight: np.ndarray, classes: np.ndarray | None, scoring: Any) -> None:
@@ -68,8 +68,8 @@ class _Told(BaseEstimator):
         return self.told_margin_[X[:, 0]]
 
 
-class _ToldClassifier(ThresholdHead, _Told):
-    threshold: float
+class _ToldClassifier(ClassifierHead, _Told):
+    pass
 
 
 class _ToldRegressor(RegressorHead, _Told):

@@ -23,7 +23,7 @@ from hybridlearn._compat import (
 )
 from hybridlearn._docs import also_takes, shares_doc
 from hybridlearn._fitting import whole_fit
-from hybridlearn._heads import RegressorHead, ThresholdHead
+from hybridlearn._heads import ClassifierHead, RegressorHead
 from hybridlearn._progress import FitProgress
 from hybridlearn._random import RandomState, draw_seed, seed_nested
 from hybridlearn.crossfit import (
@@ -342,7 +342,7 @@ _ATTRIBUTES = """
 
 @shares_doc(parameters=_PARAMETERS, attributes=_ATTRIBUTES)
 @also_takes(scoring="neg_log_loss", threshold=0.5)
-class HybridClassifier(ThresholdHead, BaseHybrid):
+class HybridClassifier(ClassifierHead, BaseHybrid):
     """Nets, boosted trees and a linear model as one cross-fitted, calibrated classifier.
 
     Every member is fitted on each fold's training part and gives margins (log-odds) for the rows it never saw.
