@@ -10,7 +10,7 @@ from typing import Any
 
 
 def leads_with(**defaults: Any) -> Callable[[type], type]:
-    """Class decorator: constructor parameters of a family, before those of its base; see :func:`also_takes`."""
+    """Class decorator: constructor parameters of a family, before the others of its base; see :func:`also_takes`."""
     return partial(_with_parameters, defaults, ahead=True)
 
 
@@ -42,7 +42,8 @@ def _with_parameters(defaults: dict[str, Any], cls: type, *, ahead: bool) -> typ
             setattr(self, name, chosen.pop(name))
         inherited(self, **chosen)
 
-    parameters = {**new, **known} if ahead else {**known, **new}
+    everything = {**known, **new}
+    parameters = {name: everything[name] for name in defaults} | everything if ahead else everything
     __init__.__signature__ = signature(inherited).replace(  # type: ignore[attr-defined]
         parameters=[self_parameter, *parameters.values()]
     )

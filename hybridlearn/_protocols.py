@@ -51,6 +51,27 @@ class FitsTogether(HasMargin, Protocol):
 
 
 @runtime_checkable
+class StopsEarly(Protocol):
+    """An estimator that finds on rows kept aside how long to train; such rows may then train too."""
+
+    def rounds_found(self) -> dict[str, Any]:
+        """Parameters under which a fit on all rows runs as long as this one found best; empty where it did not look.
+
+        They are such as ``set_params`` takes, and end the search: ``{"early_stopping": False, "n_estimators": 120}``.
+        """
+        ...
+
+
+@runtime_checkable
+class Embedder(Protocol):
+    """An estimator that has learned features of a row, in a basis of its own."""
+
+    def embed(self, X: Any) -> np.ndarray:
+        """Features of shape (n_rows, n_features); integers are codes, which have no order."""
+        ...
+
+
+@runtime_checkable
 class Additive(Protocol):
     """A hybrid: its margin is an intercept plus the weighted sum of its members' margins, learned out of fold.
 

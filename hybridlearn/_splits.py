@@ -1,9 +1,9 @@
-"""Splits of rows that follow classes and groups: those of a fit's own early stopping and those of cross-fitting."""
+"""Splits of rows that follow classes, groups or time: of a fit's own early stopping and of cross-fitting."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -21,7 +21,13 @@ Split = tuple[np.ndarray, np.ndarray]
 
 
 def inner_split(
-    codes: np.ndarray | None, groups: np.ndarray | None, *, n_rows: int, fraction: float, seed: int
+    codes: np.ndarray | None,
+    groups: np.ndarray | None,
+    *,
+    n_rows: int,
+    fraction: float,
+    seed: int,
+    time: np.ndarray | None = None,
 ) -> Split:
     """Split the rows of one fit into those that train and those that stop the training.
 
@@ -35,17 +41,21 @@ def inner_split(
     fraction : float
         Share of the rows (with `groups`: of the groups) that stop.
     seed : int
+    time : ndarray of shape (n_rows,) or None
+        The latest rows stop, all that are strictly earlier train: neither `codes` nor `seed` changes that.
 
     Returns
     -------
     train, valid : ndarray of int
-        Sorted row positions. Without `groups` each class keeps a row in `train`.
+        Sorted row positions. Without `groups` and `time` each class keeps a row in `train`.
 
     Raises
     ------
     ValueError
-        When there are too few rows or groups for two sides.
+        When there are too few rows, groups or times for two sides.
     """
+    if time is not None:
+        return _time_split(time, fraction)
     if groups is not None:
         return _group_split(codes, groups, fraction, seed)
     if n_rows < 2:
@@ -89,8 +99,23 @@ def _group_split(codes: np.ndarray | None, groups: np.ndarray, fraction: float, 
     return np.sort(train), np.sort(valid)
 
 
-def folds(codes: np.ndarray | None, groups: np.ndarray | None, *, n_rows: int, n_splits: int, seed: int) -> list[Split]:
-    """Shuffled K-fold partition of rows.
+def _time_split(time: np.ndarray, fraction: float) -> Split:
+    if len(np.unique(time)) < 2:
+        raise ValueError("time cannot be split for early stopping: all rows are of one time; set early_stopping=False")
+    stops = _blocks(time, [1 - fraction]) > 0
+    return np.flatnonzero(~stops), np.flatnonzero(stops)
+
+
+def folds(
+    codes: np.ndarray | None,
+    groups: np.ndarray | None,
+    *,
+    n_rows: int,
+    n_splits: int,
+    seed: int,
+    time: np.ndarray | None = None,
+) -> list[Split]:
+    """Shuffled K-fold partition of rows; with `time`, forward chaining.
 
     Parameters
     ----------
@@ -100,19 +125,24 @@ def folds(codes: np.ndarray | None, groups: np.ndarray | None, *, n_rows: int, n
         Rows of a group share a fold.
     n_rows : int
     n_splits : int
-        Reduced to the rows of the largest class where that is smaller.
+        Reduced to the rows of the largest class where that is smaller, but not with `time`.
     seed : int
+    time : ndarray of shape (n_rows,) or None
+        The rows in its order are cut into ``n_splits + 1`` blocks as equal as its ties let them be; each fold tests
+        a block and trains on all before it. Neither `codes` nor `seed` changes that.
 
     Returns
     -------
     list of (train, test)
-        Row positions; each row is in one test part.
+        Row positions; each row is in one test part, but with `time` the rows of the first block are in none.
 
     Raises
     ------
     ValueError
-        When there are fewer rows or groups than splits.
+        When there are fewer rows or groups than splits, or too few times.
     """
+    if time is not None:
+        return _forward_folds(time, n_splits)
     if groups is not None:
         n_groups = len(np.unique(groups))
         if n_groups < max(n_splits, 2):
@@ -132,6 +162,33 @@ def folds(codes: np.ndarray | None, groups: np.ndarray | None, *, n_rows: int, n
     with _no_word_on_rare_classes():
         splitter = kind(n_splits, shuffle=True, random_state=seed)
         return list(splitter.split(np.empty(n_rows), codes, groups))
+
+
+def _forward_folds(time: np.ndarray, n_splits: int) -> list[Split]:
+    n_times = len(np.unique(time))
+    if n_splits < 1:
+        raise ValueError(f"cv={n_splits} must be at least 1 fold")
+    if n_times <= n_splits:
+        raise ValueError(
+            f"time cannot be split: {n_times} distinct for the {n_splits + 1} blocks of cv={n_splits} folds; "
+            "lower cv, or give finer times"
+        )
+    blocks = _blocks(time, np.arange(1, n_splits + 1) / (n_splits + 1))
+    return [(np.flatnonzero(blocks <= i), np.flatnonzero(blocks == i + 1)) for i in range(n_splits)]
+
+
+def _blocks(time: np.ndarray, shares: Sequence[float] | np.ndarray) -> np.ndarray:
+    """In which block each row is: they follow each other in time, cut where about `shares` of the rows lie before.
+
+    Rows of one time share a block, and each block has a time: there must be more of them than `shares`.
+    """
+    _, place, counts = np.unique(time, return_inverse=True, return_counts=True)
+    before, steps = counts.cumsum() / len(time), np.arange(len(shares))
+    # the last time of each block but the last; pushed on where two would share one, back where none would be left
+    lasts = np.abs(before[:, None] - shares).argmin(axis=0)
+    lasts = np.maximum.accumulate(lasts - steps) + steps
+    lasts = np.minimum(lasts, len(counts) - 1 - len(steps) + steps)
+    return np.searchsorted(lasts, place)
 
 
 @contextmanager

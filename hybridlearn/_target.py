@@ -1,4 +1,4 @@
-"""Targets, weights and groups in, plain validated arrays out."""
+"""Targets, weights, groups and times in, plain validated arrays out."""
 
 from __future__ import annotations
 
@@ -149,3 +149,35 @@ def read_groups(groups: Any, X: Any) -> np.ndarray | None:
     if (codes < 0).any():
         raise ValueError(f"groups is missing for {int((codes < 0).sum())} rows; give each row a group")
     return codes
+
+
+def read_time(time: Any, X: Any) -> np.ndarray | None:
+    """Validate when the rows were: their ranks in time, dense and shared by equal times.
+
+    Parameters
+    ----------
+    time : array-like of shape (n_rows,) or None
+        Numbers, datetimes with or without a zone, timedeltas or periods.
+    X : array-like or DataFrame
+        Must have as many rows.
+
+    Returns
+    -------
+    ndarray of shape (n_rows,), int64, or None
+        None for None.
+
+    Raises
+    ------
+    ValueError
+        Missing times, another length than `X`, text or whatever else has no order in time.
+    """
+    if time is None:
+        return None
+    times = pd.Series(column_or_1d(_with_gaps(time))).infer_objects()
+    check_consistent_length(X, times)
+    n_missing = int(times.isna().sum())
+    if n_missing:
+        raise ValueError(f"time is missing for {n_missing} rows; give each row a time")
+    if times.dtype.kind not in "biufmM" and not isinstance(times.dtype, pd.PeriodDtype):
+        raise ValueError(f"time must hold numbers or points in time, not {times.dtype}; give pd.to_datetime(time)")
+    return pd.factorize(times, sort=True)[0].astype(np.int64)

@@ -13,6 +13,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from skorch import NeuralNet
 from torch import Tensor, nn
 
+import hybridlearn.nets
 from hybridlearn.trees import BoostedTreesClassifier, BoostedTreesRegressor
 
 SMALL_TREES = {"n_estimators": 10, "learning_rate": 0.3}
@@ -40,27 +41,46 @@ SMALL_NETS: dict[str, dict[str, Any]] = {
     "FTTransformer": {"n_blocks": 1, "d_block": 8, "n_heads": 2, "d_hidden": 8},
     "TabM": {"k": 4, "n_blocks": 1, "d_block": 16},
     "Module": {"module": Perceptron},
+    "JointNet": {},  # its branches are of its task: small_branches
 }
 SHORT_TRAINING = {"max_epochs": 10, "learning_rate": 0.02}
 SMALL_NET = {**SMALL_NETS["TabularMLP"], **SHORT_TRAINING}
+
+
+def small_branches(kind: str) -> list[tuple[str, BaseEstimator]]:
+    """Branches of a JointNetClassifier or JointNetRegressor, which has the only dropout."""
+    families = {"mlp": "TabularMLP", "tabm": "TabM"}
+    nets = {name: getattr(hybridlearn.nets, f"{family}{kind}") for name, family in families.items()}
+    return [(name, net(**SMALL_NETS[families[name]], dropout=0.0)) for name, net in nets.items()]
+
+
+SMALL_CLASSIFIERS = [("trees", BoostedTreesClassifier(**SMALL_TREES)), ("linear", LogisticRegression())]
+SMALL_REGRESSORS = [("trees", BoostedTreesRegressor(**SMALL_TREES)), ("linear", Ridge())]
+SMALL_ENSEMBLES: dict[str, dict[str, Any]] = {
+    "Hybrid": {"cv": 2},
+    "HybridStacking": {"cv": 2},
+    "HybridBoosting": {"cv": 2, "inner_cv": 2},
+}
 
 # Arguments by class name: those that are required, and those whose defaults are slow.
 SMALL: dict[str, dict[str, Any]] = {
     "BoostedTreesClassifier": SMALL_TREES,
     "BoostedTreesRegressor": SMALL_TREES,
-    "HybridClassifier": {
-        "estimators": [("trees", BoostedTreesClassifier(**SMALL_TREES)), ("linear", LogisticRegression())],
-        "cv": 2,
+    **{
+        f"{ensemble}Classifier": {"estimators": SMALL_CLASSIFIERS, **size} for ensemble, size in SMALL_ENSEMBLES.items()
     },
-    "HybridRegressor": {
-        "estimators": [("trees", BoostedTreesRegressor(**SMALL_TREES)), ("linear", Ridge())],
-        "cv": 2,
-    },
+    **{f"{ensemble}Regressor": {"estimators": SMALL_REGRESSORS, **size} for ensemble, size in SMALL_ENSEMBLES.items()},
+    "HybridBoostingClassifier": {"estimators": SMALL_CLASSIFIERS[:1], "cv": 2, "inner_cv": 2},
+    "HybridBaggingClassifier": {"estimator": LogisticRegression(), "n_estimators": 3},
+    "HybridBaggingRegressor": {"estimator": BoostedTreesRegressor(**SMALL_TREES), "n_estimators": 3},
+    "ConcatClassifier": {"embedders": SMALL_CLASSIFIERS[:1], "cv": 2},
+    "ConcatRegressor": {"embedders": SMALL_REGRESSORS[:1], "cv": 2},
     **{
         f"{family}{kind}": {**size, **SHORT_TRAINING}
         for family, size in SMALL_NETS.items()
         for kind in ("Classifier", "Regressor")
     },
+    **{f"JointNet{kind}": {"branches": small_branches(kind), **SHORT_TRAINING} for kind in ("Classifier", "Regressor")},
 }
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from _estimators import SMALL_NETS, small
+from _estimators import SMALL_NETS, Perceptron, small
+from torch import nn
 
 import hybridlearn.nets
+from hybridlearn.modules import CategoricalEmbedding, JointNet, TabularNet
 from hybridlearn.nets._base import BaseNet
 
 CLASSIFIERS: list[type[BaseNet]] = [getattr(hybridlearn.nets, f"{family}Classifier") for family in SMALL_NETS]
@@ -27,6 +29,17 @@ def without_dropout(cls: type[BaseNet], **changes: Any) -> Any:
     """As :func:`tiny`; two fits that see the same rows in two forms learn the same."""
     known = cls._parameter_constraints
     return tiny(cls, **{name: 0.0 for name in ("dropout", "attention_dropout") if name in known}, **changes)
+
+
+def module_class(cls: type[BaseNet]) -> type[nn.Module]:
+    """What a fitted net keeps as ``module_``."""
+    families = {"Module": Perceptron, "JointNet": JointNet}
+    return next((module for family, module in families.items() if family in cls.__name__), TabularNet)
+
+
+def category_tables(net: Any) -> list[list[nn.Embedding]]:
+    """The embeddings of the categorical columns, for each branch."""
+    return [list(part.tables) for part in net.module_.modules() if isinstance(part, CategoricalEmbedding)]
 
 
 def target(cls: type[BaseNet], noisy: np.ndarray) -> np.ndarray:

@@ -23,8 +23,11 @@ WEIGHTS_ARE_REPETITIONS = "check_sample_weight_equivalence_on_dense_data"
 EXPECTED_FAILURES: dict[str, dict[str, str]] = {
     "BoostedTreesClassifier": {WEIGHTS_ARE_REPETITIONS: INNER_SPLIT},
     "BoostedTreesRegressor": {WEIGHTS_ARE_REPETITIONS: INNER_SPLIT},
-    "HybridClassifier": {WEIGHTS_ARE_REPETITIONS: CROSS_FITTED},
-    "HybridRegressor": {WEIGHTS_ARE_REPETITIONS: CROSS_FITTED},
+    **{
+        f"{ensemble}{kind}": {WEIGHTS_ARE_REPETITIONS: CROSS_FITTED}
+        for ensemble in ("Hybrid", "HybridStacking", "HybridBagging", "HybridBoosting", "Concat")
+        for kind in ("Classifier", "Regressor")
+    },
     **{
         f"{family}{kind}": {WEIGHTS_ARE_REPETITIONS: MINI_BATCHES}
         for family in SMALL_NETS

@@ -1,4 +1,4 @@
-"""Splits of rows: partitions that follow classes and groups, decided by the seed."""
+"""Splits of rows: partitions that follow classes, groups or time, decided by the seed."""
 
 from __future__ import annotations
 
@@ -37,6 +37,13 @@ def grouped(draw: st.DrawFn, min_groups: int = 2) -> tuple[np.ndarray, np.ndarra
     rows = draw(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 8)), min_size=1, max_size=40))
     labels, groups = zip(*rows, *[(3, 9 + i) for i in range(min_groups)], strict=True)
     return as_codes(labels), as_codes(groups)
+
+
+@st.composite
+def timed(draw: st.DrawFn, min_times: int = 2) -> np.ndarray:
+    """Times of rows in any order and with many ties, at least `min_times` of them distinct."""
+    times = draw(st.lists(st.integers(0, 12), max_size=40))
+    return np.array(draw(st.permutations([*times, *(20 + i for i in range(min_times))])))
 
 
 def check_partition(parts: list[np.ndarray], n_rows: int) -> None:
@@ -140,11 +147,36 @@ def test_another_seed_is_another_split(codes: np.ndarray | None, with_groups: bo
             "groups cannot be split for early stopping: all rows are of one group; set early_stopping=False",
             id="one group",
         ),
+        pytest.param(
+            {"codes": None, "groups": None, "n_rows": 5, "time": np.full(5, 7)},
+            "time cannot be split for early stopping: all rows are of one time; set early_stopping=False",
+            id="one time",
+        ),
     ],
 )
 def test_what_cannot_be_split_is_named_with_the_way_out(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         inner_split(**arguments, fraction=0.2, seed=0)
+
+
+@many
+@given(timed(), FRACTIONS, SEEDS)
+def test_the_latest_rows_stop_those_strictly_before_them(time: np.ndarray, fraction: float, seed: int) -> None:
+    n_rows = len(time)
+    train, valid = inner_split(np.arange(n_rows) % 2, None, n_rows=n_rows, fraction=fraction, seed=seed, time=time)
+    check_partition([train, valid], n_rows)
+    assert time[train].max() < time[valid].min()
+    assert (np.diff(train) > 0).all()
+    assert (np.diff(valid) > 0).all()
+    # no other cut between two times is nearer to the fraction
+    off = [abs(np.mean(time >= t) - fraction) for t in np.unique(time)[1:]]
+    assert abs(len(valid) / n_rows - fraction) == pytest.approx(min(off))
+
+
+def test_the_fraction_of_a_split_in_time_is_one_of_rows() -> None:
+    time = np.repeat([5, 3, 4, 1, 2], [1, 30, 9, 30, 30])
+    _, valid = inner_split(None, None, n_rows=100, fraction=0.1, seed=0, time=time)
+    assert_array_equal(valid, np.flatnonzero(time >= 4))
 
 
 # -- the folds of cross-fitting
@@ -183,6 +215,44 @@ def test_a_group_lies_in_one_fold(data: Rows, stratified: bool, n_splits: int, s
         assert not set(groups[train]) & set(groups[test])
 
 
+@many
+@given(timed(min_times=7), st.booleans(), st.integers(1, 6), SEEDS)
+def test_folds_in_time_test_the_block_after_all_that_train(
+    time: np.ndarray, stratified: bool, n_splits: int, seed: int
+) -> None:
+    n_rows = len(time)
+    codes = np.arange(n_rows) % 2 if stratified else None
+    found = folds(codes, None, n_rows=n_rows, n_splits=n_splits, seed=seed, time=time)
+    assert len(found) == n_splits
+    check_partition([found[0][0], *(test for _, test in found)], n_rows)
+    for i, (train, test) in enumerate(found):
+        assert time[train].max() < time[test].min()
+        assert_array_equal(train, np.sort(np.concatenate([found[0][0], *(test for _, test in found[:i])])))
+
+
+@given(st.integers(12, 60), st.integers(1, 6), SEEDS)
+def test_blocks_in_time_are_of_one_size_where_all_times_differ(n_rows: int, n_splits: int, seed: int) -> None:
+    time = np.random.default_rng(seed).permutation(n_rows)
+    found = folds(None, None, n_rows=n_rows, n_splits=n_splits, seed=seed, time=time)
+    sizes = [len(found[0][0]), *(len(test) for _, test in found)]
+    assert max(sizes) - min(sizes) <= 1
+
+
+@pytest.mark.parametrize(
+    ("counts", "sizes"),
+    [
+        ([50, 1, 1, 1], [50, 1, 1, 1]),
+        ([1, 1, 1, 50], [1, 1, 1, 50]),
+        ([1, 50, 1, 1, 1], [1, 50, 1, 2]),
+        ([10, 2, 11, 9, 8], [10, 13, 9, 8]),
+    ],
+)
+def test_ties_make_blocks_unequal_but_none_empty(counts: list[int], sizes: list[int]) -> None:
+    time = np.repeat(np.arange(len(counts)), counts)
+    found = folds(None, None, n_rows=len(time), n_splits=3, seed=0, time=time)
+    assert [len(found[0][0]), *(len(test) for _, test in found)] == sizes
+
+
 @pytest.mark.parametrize("with_groups", [False, True])
 @pytest.mark.parametrize("codes", [None, np.arange(60) % 2], ids=["regression", "classification"])
 def test_the_seed_decides_the_folds(codes: np.ndarray | None, with_groups: bool) -> None:
@@ -207,8 +277,12 @@ def test_rare_classes_pass_in_silence_and_lower_the_folds_only_when_all_are_rare
         ),
         ({"codes": np.arange(6) % 2, "groups": np.zeros(6, int), "n_rows": 6}, "1 distinct for cv=5 folds; lower cv"),
         ({"codes": None, "groups": None, "n_rows": 4}, "cv=5 folds need as many rows, got n_samples = 4; lower cv"),
+        (
+            {"codes": None, "groups": None, "n_rows": 10, "time": np.arange(10) // 2},
+            "time cannot be split: 5 distinct for the 6 blocks of cv=5 folds; lower cv, or give finer times",
+        ),
     ],
-    ids=["few groups", "one group", "few rows"],
+    ids=["few groups", "one group", "few rows", "few times"],
 )
 def test_folds_that_cannot_be_made_name_what_is_short(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):

@@ -1,7 +1,8 @@
-"""Targets, weights and groups: whatever comes in, plain validated arrays go out."""
+"""Targets, weights, groups and times: whatever comes in, plain validated arrays go out."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,15 @@ from sklearn.base import BaseEstimator
 from sklearn.exceptions import DataConversionWarning
 from sklearn.utils.estimator_checks import _NotAnArray
 
-from hybridlearn._target import encode_classes, find_classes, plain_target, read_groups, read_weights, to_numbers
+from hybridlearn._target import (
+    encode_classes,
+    find_classes,
+    plain_target,
+    read_groups,
+    read_time,
+    read_weights,
+    to_numbers,
+)
 
 X = np.zeros((3, 1))
 NOBODY = BaseEstimator()
@@ -333,3 +342,60 @@ def test_a_missing_group_is_an_error_that_counts(groups: Any) -> None:
 def test_groups_of_another_length_are_an_error() -> None:
     with pytest.raises(ValueError, match=r"inconsistent numbers of samples: \[3, 2\]"):
         read_groups([1, 2], X)
+
+
+DAYS = ["2024-03-31", "2024-01-01", "2024-03-31"]
+TIMES = {
+    "integers": [3, 1, 3],
+    "floats": (2.5, -np.inf, 2.5),
+    "nullable": pd.array([3, 1, 3], dtype="Int64"),
+    "objects": np.array([3, 1, 3], dtype=object),
+    "numpy": np.array(DAYS, dtype="datetime64[D]"),
+    "python": [datetime.fromisoformat(day) for day in DAYS],
+    "index": pd.to_datetime(DAYS),
+    "column": pd.Series(pd.to_datetime(DAYS), index=[9, 8, 7]),
+    "arrow": pd.Series(pd.to_datetime(DAYS)).astype(pd.ArrowDtype(pa.timestamp("ns"))),
+    "zone": pd.Series(pd.DatetimeIndex(DAYS, tz="Europe/Berlin")),
+    "stamps": list(pd.DatetimeIndex(DAYS, tz="Europe/Berlin")),
+    "timedeltas": pd.to_timedelta([3, 1, 3], unit="D"),
+    "periods": pd.Series(pd.PeriodIndex(DAYS, freq="M")),
+    "list of periods": list(pd.PeriodIndex(DAYS, freq="M")),
+}
+
+
+@pytest.mark.parametrize("kind", TIMES)
+def test_times_become_ranks(kind: str) -> None:
+    ranks = read_time(TIMES[kind], X)
+    assert ranks.dtype == np.int64
+    assert ranks.tolist() == [1, 0, 1]
+
+
+def test_a_zone_is_told_from_the_clock() -> None:
+    """As clocks go back, half past two comes twice."""
+    clock = pd.DatetimeIndex(["2024-10-27 00:30", "2024-10-27 01:30", "2024-10-27 01:00"], tz="UTC")
+    assert read_time(clock.tz_convert("Europe/Berlin"), X).tolist() == [0, 2, 1]
+
+
+def test_no_times_are_no_times() -> None:
+    assert read_time(None, X) is None
+
+
+@pytest.mark.parametrize(
+    ("time", "message"),
+    [
+        ([1, None, 2], "time is missing for 1 rows; give each row a time"),
+        ([1, np.nan, np.nan], "time is missing for 2 rows"),
+        (pd.to_datetime([None, *DAYS[1:]]), "time is missing for 1 rows"),
+        (pd.PeriodIndex([None, *DAYS[1:]], freq="M"), "time is missing for 1 rows"),
+        (pd.array([3, None, 3], dtype="Int64"), "time is missing for 1 rows"),
+        ([1, 2], r"inconsistent numbers of samples: \[3, 2\]"),
+        ([[1, 2]] * 3, "should be a 1d array"),
+        (DAYS, r"time must hold numbers or points in time, not (str|object); give pd.to_datetime\(time\)"),
+        (pd.Categorical(DAYS), r"give pd.to_datetime\(time\)"),
+        ([1, datetime(2024, 1, 1), 2], r"not object; give pd.to_datetime\(time\)"),
+    ],
+    ids=str,
+)
+def test_times_that_have_no_order_are_named(time: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        read_time(time, X)

@@ -1,17 +1,30 @@
 """Out-of-fold or not at all: the engine, what it leaves behind, and the proof that nothing leaked."""
 
 from hybridlearn.crossfit._canary import LeakCanary, leak_canary
-from hybridlearn.crossfit._engine import check_members, cross_fit, cross_fit_rows, make_splits
+from hybridlearn.crossfit._engine import check_members, collect, cross_fit, cross_fit_rows, fit_all, warn_unweighted
+from hybridlearn.crossfit._folds import make_splits
 from hybridlearn.crossfit._ledger import Entry, LeakError, Ledger
 from hybridlearn.crossfit._many import ManyFits, fit_many
 from hybridlearn.crossfit._margin import FoldModel, fold_margins, margin
-from hybridlearn.crossfit._member import MemberError, fit_model
+from hybridlearn.crossfit._member import (
+    FittedFold,
+    FoldFit,
+    MemberError,
+    check_is_estimator,
+    check_task,
+    fit_model,
+    no_news_of_levels,
+    starts_from_margin,
+    takes_weights,
+)
 from hybridlearn.crossfit._out_of_fold import BLEND, OutOfFold
 from hybridlearn.crossfit._score import check_can_score, score_margin
 
 __all__ = [
     "BLEND",
     "Entry",
+    "FittedFold",
+    "FoldFit",
     "FoldModel",
     "LeakCanary",
     "LeakError",
@@ -20,14 +33,22 @@ __all__ = [
     "MemberError",
     "OutOfFold",
     "check_can_score",
+    "check_is_estimator",
     "check_members",
+    "check_task",
+    "collect",
     "cross_fit",
     "cross_fit_rows",
+    "fit_all",
     "fit_many",
     "fit_model",
     "fold_margins",
     "leak_canary",
     "make_splits",
     "margin",
+    "no_news_of_levels",
     "score_margin",
+    "starts_from_margin",
+    "takes_weights",
+    "warn_unweighted",
 ]

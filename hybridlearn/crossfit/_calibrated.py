@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.frozen import FrozenEstimator
 
-from hybridlearn._splits import folds
+from hybridlearn._splits import Split, folds
 from hybridlearn.table import TrainingRows, take_rows
 
 _N_FOLDS = 3
@@ -55,8 +55,9 @@ def fit_calibrated(
     """Fit a decider in place on all rows, and its sigmoids on decisions for rows that inner folds left out.
 
     `CalibratedClassifierCV` alone would lose the weights and groups of a pipeline; here it only fits the sigmoids.
+    Where rows have a time, inner folds decide on later rows than they train on; the first rows do not calibrate.
     """
-    inner = folds(training.target, training.groups, n_rows=len(training), n_splits=_N_FOLDS, seed=seed)
+    inner = _inner_folds(training, seed)
     # the only row of a class must be known to each inner model, though it then decides on it too
     alone = np.flatnonzero(np.bincount(training.target)[training.target] == 1)
     held_out = []
@@ -65,16 +66,40 @@ def fit_calibrated(
         fitted = clone(decider).fit(part.X, part.target, **fit_params(decider, part, weighted=weighted))
         held_out.append(_decide(fitted, take_rows(training.X, test)))
     order = np.concatenate([test for _, test in inner])
-    decisions, target = np.concatenate(held_out), training.target[order]
-    frozen = FrozenEstimator(_Decisions().fit(decisions, target))
-    everything = np.arange(len(target))
+    calibrator = _fit_sigmoids(np.concatenate(held_out), order, training, weighted=weighted)
+    decider.fit(training.X, training.target, **fit_params(decider, training, weighted=weighted))
+    return _CalibratedDecider(decider, calibrator)
+
+
+def _inner_folds(training: TrainingRows, seed: int) -> list[Split]:
+    if training.time is None:
+        return folds(training.target, training.groups, n_rows=len(training), n_splits=_N_FOLDS, seed=seed)
+    # each inner model must know each class: the first part goes on until the last of them has come
+    order = np.argsort(training.time, kind="stable")
+    _, first_of_class = np.unique(training.target[order], return_index=True)
+    time = np.maximum(training.time, training.time[order[first_of_class]].max())
+    n_later = len(np.unique(time)) - 1
+    if n_later == 0:
+        raise ValueError(
+            "a classifier without predict_proba is calibrated on later rows than it was fitted on, but no row is later "
+            "than the first of each class; leave it out, or lower cv for a longer training part"
+        )
+    return folds(None, None, n_rows=len(training), n_splits=min(_N_FOLDS, n_later), seed=seed, time=time)
+
+
+def _fit_sigmoids(held_out: np.ndarray, order: np.ndarray, training: TrainingRows, *, weighted: bool) -> Any:
+    """Sigmoids of the decisions `held_out` on the rows `order`."""
+    decisions, weight = np.zeros((len(training), held_out.shape[1])), np.zeros(len(training))
+    decisions[order] = held_out
+    # a row that no inner model has decided on makes its class known, and has no weight
+    weight[order] = training.weight[order] if weighted else 1.0
+    frozen = FrozenEstimator(_Decisions().fit(decisions, training.target))
+    everything = np.arange(len(training))
     calibrator = CalibratedClassifierCV(frozen, method="sigmoid", cv=[(everything, everything)])
     with warnings.catch_warnings():
         # the sigmoids alone are to have the weights: the decider has had them
         warnings.filterwarnings("ignore", message="Since FrozenEstimator does not appear to accept sample_weight")
-        calibrator.fit(decisions, target, sample_weight=training.weight[order] if weighted else None)
-    decider.fit(training.X, training.target, **fit_params(decider, training, weighted=weighted))
-    return _CalibratedDecider(decider, calibrator)
+        return calibrator.fit(decisions, training.target, sample_weight=weight)
 
 
 def _decide(decider: Any, X: Any) -> np.ndarray:

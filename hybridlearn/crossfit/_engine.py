@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Collection, Sequence
-from copy import copy
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
-from numbers import Integral
 from typing import Any
 
 import numpy as np
-from joblib import Parallel, delayed
+from joblib import delayed
 from sklearn.base import clone, is_classifier
-from sklearn.model_selection import PredefinedSplit
 from tqdm import tqdm
 
 from hybridlearn._heads import ClassifierHead, RegressorHead
 from hybridlearn._random import RandomState, draw_seed, seed_nested
-from hybridlearn._splits import Split, folds
+from hybridlearn._splits import Split
+from hybridlearn.crossfit._folds import make_splits
 from hybridlearn.crossfit._ledger import Ledger
 from hybridlearn.crossfit._member import (
     FittedFold,
@@ -29,6 +27,7 @@ from hybridlearn.crossfit._member import (
     takes_weights,
 )
 from hybridlearn.crossfit._out_of_fold import BLEND, OutOfFold
+from hybridlearn.crossfit._parallel import run_jobs
 from hybridlearn.crossfit._units import fit_unit, plan_units
 from hybridlearn.table import TrainingRows, read_raw_table, read_training_rows
 
@@ -43,6 +42,7 @@ def cross_fit(
     cv: Any = 5,
     sample_weight: Any = None,
     groups: Any = None,
+    time: Any = None,
     on_error: str = "raise",
     n_jobs: int | None = None,
     random_state: RandomState = None,
@@ -64,6 +64,9 @@ def cross_fit(
         Rows of weight 0 are dropped before the folds are made.
     groups : array-like of shape (n_rows,), optional
         Rows of a group share a fold, and a side of each inner split.
+    time : array-like of shape (n_rows,), optional
+        Numbers or datetimes: folds, and inner splits, train on earlier rows than they test. Folds of a splitter that
+        all do so in the order of the rows, as `TimeSeriesSplit`, say as much without it.
     on_error : {"raise", "skip"}, default="raise"
         What a failing member does; "skip" leaves it out with a warning.
     n_jobs : int or None, default=None
@@ -98,7 +101,7 @@ def cross_fit(
     """
     if on_error not in ("raise", "skip"):
         raise ValueError(f"on_error={on_error!r} must be 'raise' or 'skip'")
-    rows, classes, splits, seed = begin(estimators, X, y, sample_weight, groups, cv, random_state)
+    rows, classes, splits, seed = begin(estimators, X, y, sample_weight, groups, cv, random_state, time=time)
     with tqdm(total=len(estimators) * len(splits), desc="cross_fit", unit="fit", disable=not verbose) as bar:
         return cross_fit_rows(
             estimators,
@@ -114,16 +117,25 @@ def cross_fit(
 
 
 def begin(
-    estimators: Members, X: Any, y: Any, sample_weight: Any, groups: Any, cv: Any, random_state: RandomState
+    estimators: Members,
+    X: Any,
+    y: Any,
+    sample_weight: Any,
+    groups: Any,
+    cv: Any,
+    random_state: RandomState,
+    *,
+    time: Any = None,
 ) -> tuple[TrainingRows, np.ndarray | None, list[Split], int]:
     """Validate what was handed to a cross-fit: its rows, the classes (None in regression), folds and seed."""
     check_members(estimators)
     classification = is_classifier(estimators[0][1])
     head = (ClassifierHead if classification else RegressorHead)()
-    rows = read_training_rows(head, X, y, sample_weight, groups, reader=_read_for_anybody)
+    rows = read_training_rows(head, X, y, sample_weight, groups, reader=_read_for_anybody, time=time)
     seed = draw_seed(random_state)
     classes = head.classes_ if classification else None
-    return rows, classes, make_splits(cv, rows, classes=classes, seed=seed), seed
+    rows, splits = make_splits(cv, rows, classes=classes, seed=seed)
+    return rows, classes, splits, seed
 
 
 def _read_for_anybody(estimator: Any, X: Any, *, reset: bool) -> Any:
@@ -159,72 +171,6 @@ def check_members(estimators: Members, *, classification: bool | None = None, re
         check_task(name, estimator, classification=classification)
 
 
-def make_splits(cv: Any, rows: TrainingRows, *, classes: np.ndarray | None, seed: int) -> list[Split]:
-    """Folds of the rows: shuffled for an int, else those of the splitter.
-
-    An int above the rows of a class gives a warning that names the class; some training parts then lack it.
-
-    Raises
-    ------
-    ValueError
-        When a class has one row, a row is in two test parts, a part is empty, or train and test share a row.
-    """
-    if classes is not None:
-        _check_class_counts(rows.target, classes, int(cv) if isinstance(cv, Integral) else 0)
-    codes = None if classes is None else rows.target
-    if isinstance(cv, Integral):
-        return folds(codes, rows.groups, n_rows=len(rows), n_splits=int(cv), seed=seed)
-    if isinstance(cv, PredefinedSplit):
-        cv = list(cv.split())
-    if hasattr(cv, "split"):
-        splits = list(_seeded(cv, seed).split(rows.X, rows.target, rows.groups))
-    else:
-        splits = [(_kept(rows, train), _kept(rows, test)) for train, test in cv]
-    if not splits or any(len(train) == 0 or len(test) == 0 for train, test in splits):
-        raise ValueError("cv gave no split, or one with an empty part")
-    if any(np.intersect1d(train, test).size for train, test in splits):
-        raise ValueError("cv gave a split whose train and test parts share rows")
-    if np.bincount(np.concatenate([test for _, test in splits])).max() > 1:
-        raise ValueError("cv puts a row into two test parts; give a splitter that tests each row at most once")
-    return splits
-
-
-def _seeded(splitter: Any, seed: int) -> Any:
-    """A shuffling splitter that brings no seed gets one, as members do; the user's own is left as it is."""
-    if getattr(splitter, "random_state", 0) is None and getattr(splitter, "shuffle", True):
-        splitter = copy(splitter)
-        splitter.random_state = seed
-    return splitter
-
-
-def _check_class_counts(target: np.ndarray, classes: np.ndarray, n_splits: int) -> None:
-    counts, labels = np.bincount(target), classes.tolist()
-    if counts.min() < 2:
-        raise ValueError(
-            f"class {labels[counts.argmin()]!r} has one row (n_samples = 1), which cannot be learned and "
-            "predicted; drop it or merge it with another class"
-        )
-    rare = [label for label, count in zip(labels, counts, strict=True) if count < n_splits]
-    if rare:
-        warnings.warn(
-            f"classes {rare} have fewer rows than cv={n_splits}: some training parts lack them; lower cv or merge "
-            "classes",
-            UserWarning,
-            stacklevel=5,
-        )
-
-
-def _kept(rows: TrainingRows, positions: Any) -> np.ndarray:
-    """Positions among the rows of positive weight, of those that are given as positions in all rows."""
-    positions = np.asarray(positions)
-    if positions.size and not (positions.min() >= 0 and positions.max() < rows.n_handed):
-        raise ValueError(
-            f"cv names row positions {positions.min()} to {positions.max()}, but X has rows 0 to {rows.n_handed - 1}"
-        )
-    found = np.searchsorted(rows.positions, positions).clip(max=len(rows) - 1)
-    return found[rows.positions[found] == positions]
-
-
 def cross_fit_rows(
     members: Members,
     rows: TrainingRows,
@@ -244,38 +190,36 @@ def cross_fit_rows(
     results do not depend on `n_jobs`. Members may have `weights` of their own, of shape (n_rows,): rows of weight 0
     are then left out of the member's training parts, not of its test parts.
     """
-    _warn_unweighted(members, weighted)
+    warn_unweighted(members, weighted)
     rng = np.random.RandomState(seed)
-    n_classes = 0 if classes is None else len(classes)
     fits = [
         FoldFit(name, seed_nested(clone(estimator), rng), *_weighted(rows, split, (weights or {}).get(name)))
         for name, estimator in members
         for split in splits
     ]
-    units = plan_units(fits, n_classes=n_classes, weighted=weighted)
-    results = Parallel(n_jobs=n_jobs, return_as="generator")(
-        delayed(fit_unit)([fits[i] for i in unit], n_classes=n_classes, weighted=weighted, seed=seed) for unit in units
-    )
-    outcomes: dict[int, FittedFold] = {}
+    n_classes = 0 if classes is None else len(classes)
+    parts: dict[int, FittedFold] = {}
     failed: dict[str, str] = {}
-    for unit, result in zip(units, results, strict=True):
-        for i, outcome in zip(unit, result, strict=True):
-            if not isinstance(outcome, MemberError):
-                outcomes[i] = outcome
-            elif on_error == "raise":
-                raise outcome
-            else:
-                failed.setdefault(fits[i].name, str(outcome))
-            on_fit(fits[i].name)
+    for i, outcome in _outcomes(fits, n_classes=n_classes, weighted=weighted, n_jobs=n_jobs, seed=seed):
+        if not isinstance(outcome, MemberError):
+            parts[i] = outcome
+        elif on_error == "raise":
+            raise outcome
+        else:
+            failed.setdefault(fits[i].name, str(outcome))
+        on_fit(fits[i].name)
     for message in failed.values():
         warnings.warn(f"{message}; it is left out (on_error='skip')", UserWarning, stacklevel=2)
     fitted: dict[str, list[FittedFold]] = {name: [] for name, _ in members if name not in failed}
     if not fitted:
         raise MemberError(f"every member failed: {' | '.join(failed.values())}")
-    for i, outcome in sorted(outcomes.items()):
+    for i, part in sorted(parts.items()):
         if fits[i].name in fitted:
-            fitted[fits[i].name].append(outcome)
-    return _collect(dict(members), fitted, failed, rows, splits, classes)
+            fitted[fits[i].name].append(part)
+    fold = np.full(len(rows), -1)
+    for k, (_, test) in enumerate(splits):
+        fold[test] = k
+    return collect(dict(members), fitted, [test for _, test in splits], fold, rows, classes, failed=failed)
 
 
 def _weighted(rows: TrainingRows, split: Split, weight: np.ndarray | None) -> tuple[TrainingRows, Split]:
@@ -286,7 +230,8 @@ def _weighted(rows: TrainingRows, split: Split, weight: np.ndarray | None) -> tu
     return replace(rows, weight=weight), (train[weight[train] > 0], test)
 
 
-def _warn_unweighted(members: Members, weighted: bool) -> None:
+def warn_unweighted(members: Members, weighted: bool) -> None:
+    """Name the members that weights do not reach, once."""
     unweighted = [name for name, estimator in members if weighted and not takes_weights(estimator)]
     if unweighted:
         warnings.warn(
@@ -296,25 +241,79 @@ def _warn_unweighted(members: Members, weighted: bool) -> None:
         )
 
 
-def _collect(
+def fit_all(
+    fits: Sequence[FoldFit],
+    *,
+    n_classes: int,
+    weighted: bool,
+    n_jobs: int | None,
+    seed: int,
+    on_fit: Callable[[str], object],
+) -> list[FittedFold]:
+    """Do the fits, those of one likeness as one: what each leaves behind, in their order.
+
+    Raises
+    ------
+    MemberError
+        The first, at once.
+    """
+    parts: dict[int, FittedFold] = {}
+    for i, outcome in _outcomes(fits, n_classes=n_classes, weighted=weighted, n_jobs=n_jobs, seed=seed):
+        if isinstance(outcome, MemberError):
+            raise outcome
+        parts[i] = outcome
+        on_fit(fits[i].name)
+    return [parts[i] for i in range(len(fits))]
+
+
+def _outcomes(
+    fits: Sequence[FoldFit], *, n_classes: int, weighted: bool, n_jobs: int | None, seed: int
+) -> Iterator[tuple[int, FittedFold | MemberError]]:
+    """Which fit has ended, and what it leaves behind or its error."""
+    units = plan_units(fits, n_classes=n_classes, weighted=weighted)
+    jobs = [
+        delayed(fit_unit)([fits[i] for i in unit], n_classes=n_classes, weighted=weighted, seed=seed) for unit in units
+    ]
+    for unit, outcomes in zip(units, run_jobs(jobs, n_jobs), strict=True):
+        yield from zip(unit, outcomes, strict=True)
+
+
+def collect(
     members: dict[str, Any],
     fitted: dict[str, list[FittedFold]],
-    failed: dict[str, str],
+    tests: list[np.ndarray],
+    fold: np.ndarray,
     rows: TrainingRows,
-    splits: list[Split],
     classes: np.ndarray | None,
+    *,
+    failed: dict[str, str] | None = None,
 ) -> OutOfFold:
-    fold = np.full(len(rows), -1)
-    for k, (_, test) in enumerate(splits):
-        fold[test] = k
+    """The table of fits of each member; a row's margin is the mean over the models whose test part holds it.
+
+    Parameters
+    ----------
+    members : dict of str to estimator
+    fitted : dict of str to list of FittedFold
+    tests : list of ndarray of int
+        Test part of each model of a member.
+    fold : ndarray of shape (n_rows,)
+        The part of the rows that is left out together when weights and temperature are judged; -1 where no test part
+        holds the row.
+    rows : TrainingRows
+    classes : ndarray or None
+    failed : dict of str to str, optional
+    """
     n_outputs = 1 if classes is None or len(classes) == 2 else len(classes)
+    count = np.bincount(np.concatenate(tests), minlength=len(rows))
     margins, ledger = {}, Ledger()
     for name, parts in fitted.items():
-        margins[name] = np.full((len(rows), n_outputs), np.nan)
+        total = np.zeros((len(rows), n_outputs))
         frozen = frozen_parts(members[name])
-        for k, (part, (_, test)) in enumerate(zip(parts, splits, strict=True)):
-            margins[name][test] = part.margin
+        for k, (part, test) in enumerate(zip(parts, tests, strict=True)):
+            total[test] += part.margin
             _record(ledger, name, k, part, test, frozen)
+        margins[name] = np.full_like(total, np.nan)
+        np.divide(total, count[:, None], out=margins[name], where=count[:, None] > 0)
     return OutOfFold(
         margins=margins,
         fold=fold,
@@ -322,15 +321,17 @@ def _collect(
         classes=classes,
         weight=rows.weight,
         positions=rows.positions,
+        is_ordered=rows.time is not None,
+        tests=tests,
         models={name: [part.model for part in parts] for name, parts in fitted.items()},
         fit_seconds={name: sum(part.seconds for part in parts) for name, parts in fitted.items()},
-        failed=failed,
+        failed=failed or {},
         ledger=ledger,
     )
 
 
 def _record(ledger: Ledger, name: str, k: int, part: FittedFold, test: np.ndarray, frozen: list[str]) -> None:
-    ledger.record("fit", name, k, fitted_on=part.fitted_on, predicted=test)
+    ledger.record("fit", name, k, fitted_on=np.unique(part.fitted_on), predicted=test)
     if part.stopping_rows is not None and len(part.stopping_rows):
         ledger.record("early stopping", name, k, fitted_on=part.stopping_rows, predicted=test)
     for path in frozen:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -127,3 +127,52 @@ class Ledger:
                 )
             rows = ", ".join(map(str, entry.shared[:5])) + (", ..." if len(entry.shared) > 5 else "")
             raise LeakError(f"{who} was fitted on {len(entry.shared)} of the rows it predicted: {rows}")
+
+    def assert_in_order(self, time: np.ndarray) -> None:
+        """Raise unless every step was fitted on rows that are earlier than all that it gave numbers for.
+
+        Rows that stopped a training early must be later than those that trained.
+
+        Parameters
+        ----------
+        time : ndarray of shape (n_rows,)
+            Of the rows of the table: sortable.
+
+        Raises
+        ------
+        LeakError
+            Naming step, member and fold.
+        """
+        time = np.asarray(time)
+        for what, before, after in self._sides():
+            if len(before) and time[before].max() >= time[after].min():
+                raise LeakError(f"{what} crosses time")
+
+    def assert_grouped(self, groups: np.ndarray) -> None:
+        """Raise unless no step has a group on both sides; rows that stopped a training early are a side too.
+
+        Parameters
+        ----------
+        groups : ndarray of shape (n_rows,)
+
+        Raises
+        ------
+        LeakError
+            Naming step, member and fold.
+        """
+        groups = np.asarray(groups)
+        for what, before, after in self._sides():
+            if len(np.intersect1d(groups[before], groups[after])):
+                raise LeakError(f"{what} tears a group apart")
+
+    def _sides(self) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+        """What each step learned from and what it gave numbers for; and each inner split of a training."""
+        fits = {(e.member, e.fold): e.fitted_on for e in self.entries if e.step == "fit"}
+        for e in self.entries:
+            if e.fitted_on is None:
+                continue
+            where = f"{e.step} of {e.member!r} in fold {e.fold}"
+            yield where, e.fitted_on, e.predicted
+            trained = fits.get((e.member, e.fold))
+            if e.step == "early stopping" and trained is not None:
+                yield f"the inner split for {where}", np.setdiff1d(trained, e.fitted_on), e.fitted_on

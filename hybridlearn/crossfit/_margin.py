@@ -102,12 +102,15 @@ class FoldModel:
         Which class codes stand behind 0, 1, ...; None in regression.
     n_classes : int
         Classes of the whole target; 0 in regression.
+    shift : ndarray of shape (n_outputs,) or None, default=None
+        Added to each margin: what puts back a prior of the classes that sampling has changed.
     """
 
     estimator: Any
     n_train: int
     present: np.ndarray | None
     n_classes: int
+    shift: np.ndarray | None = None
 
     @property
     def lacks_classes(self) -> bool:
@@ -116,6 +119,10 @@ class FoldModel:
 
     def margin(self, X: Any) -> np.ndarray:
         """Margin over all classes, shape (n_rows, n_outputs); an absent class has probability 1 / (2 n_train)."""
+        plain = self._margin(X)
+        return plain if self.shift is None else plain + self.shift
+
+    def _margin(self, X: Any) -> np.ndarray:
         floor = 1 / (2 * self.n_train)
         if not self.lacks_classes:
             return margin(self.estimator, X, floor=floor)
@@ -129,7 +136,7 @@ def fold_margins(models: Sequence[FoldModel], tables: Sequence[Any]) -> list[np.
     """The margin of each model for the rows of its own table; estimators that can are asked together."""
     estimators = [model.estimator for model in models]
     alike = len({type(estimator) for estimator in estimators}) == 1 and isinstance(estimators[0], FitsTogether)
-    if not alike or any(model.lacks_classes for model in models):
+    if not alike or any(model.lacks_classes or model.shift is not None for model in models):
         return [model.margin(table) for model, table in zip(models, tables, strict=True)]
     return estimators[0].margins_together(estimators, tables)
 

@@ -14,7 +14,7 @@ import numpy as np
 from sklearn import get_config
 from sklearn.base import clone, is_classifier
 from sklearn.dummy import DummyClassifier
-from sklearn.utils.metadata_routing import get_routing_for_object
+from sklearn.utils.metadata_routing import MetadataRequest, get_routing_for_object
 from sklearn.utils.validation import has_fit_parameter
 
 from hybridlearn._protocols import HasMargin
@@ -138,8 +138,9 @@ def _gives_margin(estimator: Any) -> bool:
 
 
 def fit_params(estimator: Any, training: TrainingRows, *, weighted: bool) -> dict[str, np.ndarray]:
-    """Weights and groups under the names by which the estimator's ``fit`` takes them."""
-    wanted = {"sample_weight": training.weight if weighted else None, "groups": training.groups}
+    """Weights, groups, ranks in time and margins to start from, under the names by which ``fit`` takes them."""
+    wanted = {"sample_weight": training.weight if weighted else None}
+    wanted |= {name: getattr(training, name) for name in ("groups", "time", "base_margin")}
     named = {_fit_name(estimator, name): value for name, value in wanted.items() if value is not None}
     return {name: value for name, value in named.items() if name is not None}
 
@@ -149,18 +150,35 @@ def takes_weights(estimator: Any) -> bool:
     return _fit_name(estimator, "sample_weight") is not None
 
 
+def starts_from_margin(estimator: Any) -> bool:
+    """Whether ``base_margin`` reaches the estimator: it can go on where others have stopped."""
+    return _fit_name(estimator, "base_margin") is not None
+
+
 def _fit_name(estimator: Any, parameter: str) -> str | None:
     """Name of a fit parameter, that of a pipeline's last step with its prefix; None where it is not taken."""
+    is_routed = get_config()["enable_metadata_routing"]
     if not hasattr(estimator, "steps"):
-        return parameter if has_fit_parameter(estimator, parameter) else None
-    if get_config()["enable_metadata_routing"]:
+        is_taken = has_fit_parameter(estimator, parameter) and not (is_routed and _refuses(estimator, parameter))
+        return parameter if is_taken else None
+    if is_routed:
         return parameter if get_routing_for_object(estimator).consumes("fit", [parameter]) else None
     if any(hasattr(step, "fit_resample") for _, step in estimator.steps):
-        # weights and groups of the rows that went in do not fit those that come out
+        # weights, groups and times of the rows that went in do not fit those that come out
         return None
     step, last = estimator.steps[-1]
     inner = _fit_name(last, parameter)
     return None if inner is None else f"{step}__{inner}"
+
+
+def _refuses(estimator: Any, parameter: str) -> bool:
+    """Whether the estimator itself has said, by ``set_fit_request``, that it does not want the parameter."""
+    try:
+        routing = get_routing_for_object(estimator)
+    except NotImplementedError:
+        # it holds others, and routes nothing to them
+        return False
+    return isinstance(routing, MetadataRequest) and routing.fit.requests.get(parameter) is False
 
 
 def frozen_parts(estimator: Any) -> list[str]:

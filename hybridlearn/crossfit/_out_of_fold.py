@@ -24,7 +24,8 @@ class OutOfFold:
         By member, and under ``"blend"`` the blend with weights fitted without the row's fold, once there is one.
         NaN where a row is in no test part.
     fold : ndarray of shape (n_rows,)
-        The fold whose test part holds the row, -1 for none.
+        The fold whose test part holds the row, -1 for none. Of bags, whose test parts overlap: the part of the rows
+        without which weights and temperature are learned that judge the row.
     target : ndarray of shape (n_rows,)
         Class codes, or numbers.
     classes : ndarray of shape (n_classes,) or None
@@ -32,6 +33,10 @@ class OutOfFold:
     weight : ndarray of shape (n_rows,)
     positions : ndarray of shape (n_rows,)
         Of the rows in what was handed to ``fit``: rows of weight 0 are not in this table.
+    is_ordered : bool
+        Whether folds go forward in time.
+    tests : list of ndarray of int
+        Rows that each of a member's models never saw and predicted.
     models : dict of str to list of FoldModel
         Fitted members, one a fold.
     fit_seconds : dict of str to float
@@ -48,6 +53,8 @@ class OutOfFold:
     classes: np.ndarray | None
     weight: np.ndarray
     positions: np.ndarray
+    is_ordered: bool
+    tests: list[np.ndarray]
     models: dict[str, list[FoldModel]]
     fit_seconds: dict[str, float]
     failed: dict[str, str]
@@ -79,6 +86,18 @@ class OutOfFold:
             else:
                 columns |= {f"{name}[{label}]": margin[:, k] for k, label in enumerate(self.classes)}
         return pd.DataFrame(columns, index=pd.Index(self.positions, name="row"))
+
+    def second_level(self) -> list[tuple[int, np.ndarray, np.ndarray]]:
+        """Of each fold, (its number, rows to learn from that judge it, its own rows): how steps behind the members go.
+
+        They learn from the rows of the other folds; in order of time, from those of earlier folds, of which the first
+        has none.
+        """
+        rows = np.flatnonzero(self.covered)
+        fold = self.fold[rows]
+        return [
+            (int(k), rows[fold < k] if self.is_ordered else rows[fold != k], rows[fold == k]) for k in np.unique(fold)
+        ]
 
     def with_blend(self, margin: np.ndarray, entries: list[Entry]) -> OutOfFold:
         """The table with the blend's margin, and with the steps that made it in its ledger."""

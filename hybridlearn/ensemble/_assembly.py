@@ -1,81 +1,128 @@
-"""From an out-of-fold table to a blend, its calibration and its leaderboard."""
+"""From an out-of-fold table to what combines the members, its calibration and its leaderboard."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
 
 from hybridlearn.crossfit import BLEND, Entry, OutOfFold, score_margin
-from hybridlearn.ensemble._blend import Blend, fit_blend, fit_temperature
+from hybridlearn.ensemble._blend import Blend, equal_weights, fit_blend, fit_temperature
 from hybridlearn.ensemble._loss import mean_loss
+from hybridlearn.table import take_rows
+
+
+class Combiner(Protocol):
+    """What makes one margin of those of the members."""
+
+    def margin(self, margins: np.ndarray, X: Any = None) -> np.ndarray:
+        """Combine (n_members, n_rows, n_outputs) to (n_rows, n_outputs); `X` is the table of the rows, if asked for."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Calibrated:
+    """A combiner and the temperature that divides its margin."""
+
+    combiner: Combiner
+    temperature: float
+
+    def margin(self, margins: np.ndarray, X: Any = None) -> np.ndarray:
+        """As :meth:`Combiner.margin`."""
+        return self.combiner.margin(margins, X) / self.temperature
 
 
 @dataclass(frozen=True, eq=False)
 class Assembly:
-    """A blend learned from all covered rows, its temperature, and the table with the blend's honest margins."""
+    """What combines the members, learned from all covered rows, and how it was judged.
 
-    blend: Blend
-    temperature: float
+    Attributes
+    ----------
+    final : Calibrated
+    by_fold : dict of int to Calibrated
+        What judged each fold, learned without it.
+    oof : OutOfFold
+        With the blend's honest margins.
+    """
+
+    final: Calibrated
+    by_fold: dict[int, Calibrated]
     oof: OutOfFold
 
 
-def assemble(oof: OutOfFold, kind: str, *, seed: int) -> Assembly:
-    """Learn weights and temperature, and judge them by folds.
+def assemble(oof: OutOfFold, learn: Callable[[np.ndarray], Combiner], X: Any = None) -> Assembly:
+    """Learn what combines the members, and its temperature, and judge them by folds.
 
-    The blend's own margin of a row comes from weights and a temperature that were learned without the row's fold.
-    The temperature is kept only if it lowers the log loss so.
+    The combined margin of a row comes from a combiner and a temperature that were learned without the row's fold; in
+    order of time, from earlier folds, and in the first of these from equal weights. The temperature is kept only if
+    it lowers the log loss so.
 
     Parameters
     ----------
     oof : OutOfFold
-    kind : {"greedy", "nonnegative", "mean"}
-    seed : int
+    learn : callable
+        From row positions to a combiner that has learned from their out-of-fold margins.
+    X : table of n_rows rows, optional
+        Where the combiner looks at it.
 
     Returns
     -------
     Assembly
     """
-    classification = oof.classes is not None
-    stack = np.stack([oof.margins[name] for name in oof.members])
-    rows = np.flatnonzero(oof.covered)
-
-    def learn(on: np.ndarray) -> Blend:
-        return fit_blend(kind, stack[:, on], oof.target[on], oof.weight[on], classification=classification, seed=seed)
-
-    margin = np.full(stack.shape[1:], np.nan)
+    margins = stacked(oof)
+    levels = oof.second_level()
+    margin = np.full(margins.shape[1:], np.nan)
+    combiners: dict[int, Combiner] = {}
     entries = []
-    for fold, others, held_out in _leave_one_fold_out(oof, rows):
-        margin[held_out] = learn(others).margin(stack[:, held_out])
+    for fold, others, held_out in levels:
+        combiners[fold] = learn(others) if len(others) else equal_weights(*margins.shape[::2])
+        margin[held_out] = combiners[fold].margin(margins[:, held_out], None if X is None else take_rows(X, held_out))
         entries.append(Entry("blend weights", BLEND, fold, others, held_out, order=2))
-    temperature = 1.0
-    if classification:
-        scaled, temperature = _calibrate(margin, oof, rows)
-        if temperature != 1.0:
-            margin = scaled
-            entries += [Entry("calibration", e.member, e.fold, e.fitted_on, e.predicted, order=2) for e in entries]
-    return Assembly(learn(rows), temperature, oof.with_blend(margin, entries))
+    temperature, temperatures = _temperatures(margin, oof) if oof.classes is not None else (1.0, {})
+    if temperatures:
+        for fold, _, held_out in levels:
+            margin[held_out] /= temperatures[fold]
+        entries += [Entry("calibration", e.member, e.fold, e.fitted_on, e.predicted, order=2) for e in entries]
+    final = Calibrated(learn(np.flatnonzero(oof.covered)), temperature)
+    by_fold = {fold: Calibrated(combiner, temperatures.get(fold, 1.0)) for fold, combiner in combiners.items()}
+    return Assembly(final, by_fold, oof.with_blend(margin, entries))
 
 
-def _leave_one_fold_out(oof: OutOfFold, rows: np.ndarray) -> list[tuple[int, np.ndarray, np.ndarray]]:
-    """(fold, rows of the other folds, rows of the fold)."""
-    return [(int(k), rows[oof.fold[rows] != k], rows[oof.fold[rows] == k]) for k in np.unique(oof.fold[rows])]
+def stacked(oof: OutOfFold) -> np.ndarray:
+    """Margins of the members, shape (n_members, n_rows, n_outputs)."""
+    return np.stack([oof.margins[name] for name in oof.members])
 
 
-def _calibrate(margin: np.ndarray, oof: OutOfFold, rows: np.ndarray) -> tuple[np.ndarray, float]:
-    """Margins under temperatures of the other folds, and the temperature of all; 1.0 where it does not help."""
-    scaled = margin.copy()
-    for _, others, held_out in _leave_one_fold_out(oof, rows):
-        scaled[held_out] /= fit_temperature(margin[others], oof.target[others], oof.weight[others])
+def blend_learner(oof: OutOfFold, kind: str, *, seed: int) -> Callable[[np.ndarray], Blend]:
+    """What learns a sum of margins, see :func:`fit_blend`."""
+    margins, classification = stacked(oof), oof.classes is not None
+
+    def learn(rows: np.ndarray) -> Blend:
+        return fit_blend(
+            kind, margins[:, rows], oof.target[rows], oof.weight[rows], classification=classification, seed=seed
+        )
+
+    return learn
+
+
+def _temperatures(margin: np.ndarray, oof: OutOfFold) -> tuple[float, dict[int, float]]:
+    """The temperature of all rows, and by fold that of the others; 1 and none where they do not help."""
+    levels, scaled = oof.second_level(), margin.copy()
+    by_fold = {}
+    for fold, others, held_out in levels:
+        by_fold[fold] = fit_temperature(margin[others], oof.target[others], oof.weight[others]) if len(others) else 1.0
+        scaled[held_out] /= by_fold[fold]
+    rows = np.flatnonzero(oof.covered)
 
     def loss(of: np.ndarray) -> float:
         return mean_loss(of[rows], oof.target[rows], oof.weight[rows], classification=True)
 
     if loss(scaled) >= loss(margin):
-        return margin, 1.0
-    return scaled, fit_temperature(margin[rows], oof.target[rows], oof.weight[rows])
+        return 1.0, {}
+    return fit_temperature(margin[rows], oof.target[rows], oof.weight[rows]), by_fold
 
 
 def leaderboard(assembly: Assembly, scoring: Any, *, threshold: float) -> pd.DataFrame:
@@ -95,9 +142,9 @@ def leaderboard(assembly: Assembly, scoring: Any, *, threshold: float) -> pd.Dat
         ``member``, ``weight``, ``score``, ``fit_seconds``; the blend's score is that of weights learned without
         the row's fold, its weight NaN, its seconds the sum.
     """
-    oof = assembly.oof
+    oof, combiner = assembly.oof, assembly.final.combiner
     rows = np.flatnonzero(oof.covered)
-    weights = dict(zip(oof.members, assembly.blend.weights, strict=True))
+    weights = dict(zip(oof.members, combiner.weights, strict=True)) if isinstance(combiner, Blend) else {}
     records = []
     for name in [BLEND, *oof.members]:
         margin, target, weight = oof.margins[name][rows], oof.target[rows], oof.weight[rows]

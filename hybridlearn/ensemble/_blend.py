@@ -30,9 +30,14 @@ class Blend:
     weights: np.ndarray
     intercept: np.ndarray
 
-    def margin(self, margins: np.ndarray) -> np.ndarray:
-        """Blend margins of shape (n_members, n_rows, n_outputs) to (n_rows, n_outputs)."""
+    def margin(self, margins: np.ndarray, X: object = None) -> np.ndarray:
+        """Blend margins of shape (n_members, n_rows, n_outputs) to (n_rows, n_outputs), whatever the rows are."""
         return self.intercept + np.tensordot(self.weights, margins, axes=1)
+
+
+def equal_weights(n_members: int, n_outputs: int) -> Blend:
+    """The mean of the margins: what needs no row to learn from."""
+    return Blend(np.full(n_members, 1 / n_members), np.zeros(n_outputs))
 
 
 def fit_temperature(margin: np.ndarray, target: np.ndarray, weight: np.ndarray) -> float:
@@ -73,7 +78,7 @@ def fit_blend(
 
 
 def _mean(margins: np.ndarray, target: np.ndarray, weight: np.ndarray, classification: bool, seed: int) -> Blend:
-    return Blend(np.full(len(margins), 1 / len(margins)), np.zeros(margins.shape[2]))
+    return equal_weights(len(margins), margins.shape[2])
 
 
 def _greedy(margins: np.ndarray, target: np.ndarray, weight: np.ndarray, classification: bool, seed: int) -> Blend:
@@ -95,10 +100,7 @@ def _select(margins: np.ndarray, target: np.ndarray, weight: np.ndarray, classif
     total = np.zeros(margins.shape[1:])
     best, best_loss = counts, np.inf
     for n_chosen in range(1, _N_ROUNDS + 1):
-        losses = [
-            np.dot(row_losses((total + margin) / n_chosen, target, classification=classification), weight)
-            for margin in margins
-        ]
+        losses = row_losses((total + margins) / n_chosen, target, classification=classification) @ weight
         chosen = int(np.argmin(losses))
         counts[chosen] += 1
         total += margins[chosen]

@@ -3,6 +3,7 @@
 from hybridlearn.modules._categorical import CategoricalEmbedding
 from hybridlearn.modules._dropout import Dropout, dropout_factors
 from hybridlearn.modules._ft_transformer import FTTransformer
+from hybridlearn.modules._joint import JointNet
 from hybridlearn.modules._losses import (
     CrossEntropy,
     FocalLoss,
@@ -31,6 +32,7 @@ __all__ = [
     "FTTransformer",
     "FocalLoss",
     "HuberLoss",
+    "JointNet",
     "LinearEmbedding",
     "LogitAdjustedLoss",
     "MemberLinear",

@@ -8,6 +8,7 @@ from itertools import accumulate
 import torch
 from torch import Tensor, nn
 
+from hybridlearn.modules._joint import JointNet
 from hybridlearn.modules._table import TabularNet
 
 Placement = dict[str, tuple[torch.Size, Tensor]]
@@ -41,22 +42,26 @@ def common_placements(modules: Sequence[nn.Module], inputs: Sequence[Sequence[Te
     sections = [_sections(module, tensors) for module, tensors in zip(modules, inputs, strict=True)]
     alike = {tuple((name, t.dtype, t.ndim) for name, t in state.items()) for state in states}
     kinds = {tuple((name, type(part)) for name, part in module.named_modules()) for module in modules}
-    if max(len(alike), len(kinds), len(set(map(len, sections)))) > 1:
+    n_columns = {tuple((path, len(widths)) for path, widths in own.items()) for own in sections}
+    if max(len(alike), len(kinds), len(n_columns)) > 1:
         return None
-    common_sections = [max(widths) for widths in zip(*sections, strict=True)]
+    common = {path: [max(widths) for widths in zip(*(s[path] for s in sections), strict=True)] for path in sections[0]}
     input_axes = _input_axes(modules[0])
-    if not input_axes and any(own != common_sections for own in sections):
+    takes_more = {path for path, _ in input_axes.values()}
+    if any(own[path] != common[path] for own in sections for path in common.keys() - takes_more):
         return None  # as tokens, columns that only fill up would be attended to
+    embeddings = tuple(f"{path}embedding." for path in common)
     placements: list[Placement] = [{} for _ in modules]
     for name in states[0]:
         shape = [max(sizes) for sizes in zip(*(state[name].shape for state in states), strict=True)]
-        if name in input_axes:
-            shape[input_axes[name]] = sum(common_sections)
+        path, axis = input_axes.get(name, ("", -1))
+        if axis >= 0:
+            shape[axis] = sum(common[path])
         for state, own, placement in zip(states, sections, placements, strict=True):
             axes = [torch.arange(size) for size in state[name].shape]
-            if name in input_axes:
-                axes[input_axes[name]] = _moved(own, common_sections)
-            elif state[name].shape != torch.Size(shape) and not name.startswith("embedding."):
+            if axis >= 0:
+                axes[axis] = _moved(own[path], common[path])
+            elif state[name].shape != torch.Size(shape) and not name.startswith(embeddings):
                 return None
             placement[name] = (torch.Size(shape), _flat(axes, shape))
     return placements
@@ -66,18 +71,26 @@ def _state(module: nn.Module) -> dict[str, Tensor]:
     return {**dict(module.named_parameters()), **dict(module.named_buffers())}
 
 
-def _sections(module: nn.Module, inputs: Sequence[Tensor]) -> list[int]:
-    """How many numbers the embedding makes of all numeric columns, and of each categorical one."""
-    if not isinstance(module, TabularNet):
-        return []
+def _nets(module: nn.Module) -> dict[str, TabularNet]:
+    """The nets for tables that it is or is made of, by the path to their parts."""
+    if isinstance(module, JointNet):
+        return {f"branches.{i}.": branch for i, branch in enumerate(module.branches)}
+    return {"": module} if isinstance(module, TabularNet) else {}
+
+
+def _sections(module: nn.Module, inputs: Sequence[Tensor]) -> dict[str, list[int]]:
+    """How many numbers the embedding of each net makes of all numeric columns, and of each categorical one."""
     with torch.no_grad():
-        return module.embedding.sections(inputs[0][:1])
+        return {path: net.embedding.sections(inputs[0][:1]) for path, net in _nets(module).items()}
 
 
-def _input_axes(module: nn.Module) -> dict[str, int]:
-    if not isinstance(module, TabularNet):
-        return {}
-    return {f"hidden.{name}": axis for name, axis in getattr(module.hidden, "input_axes", {}).items()}
+def _input_axes(module: nn.Module) -> dict[str, tuple[str, int]]:
+    """Which axis of a parameter is an embedding's output, and of which net."""
+    return {
+        f"{path}hidden.{name}": (path, axis)
+        for path, net in _nets(module).items()
+        for name, axis in getattr(net.hidden, "input_axes", {}).items()
+    }
 
 
 def _moved(widths: list[int], common: list[int]) -> Tensor:

@@ -89,8 +89,9 @@ class TabularNet(nn.Module):
     output : Module
         From there to ``(n_rows, n_outputs)`` or ``(n_rows, k, n_outputs)``.
 
-    **Shape:** input ``x_num (n_rows, n_numeric)`` float and ``x_cat (n_rows, n_categorical)`` int64, output
-    ``(n_rows, n_outputs)``; with members, ``(n_rows, k, n_outputs)`` in training.
+    **Shape:** input ``x_num (n_rows, n_numeric)`` float, ``x_cat (n_rows, n_categorical)`` int64 and, added to the
+    outputs where it is given, ``base_margin (n_rows, n_outputs)``; output ``(n_rows, n_outputs)``, with members
+    ``(n_rows, k, n_outputs)`` in training.
 
     Examples
     --------
@@ -110,9 +111,13 @@ class TabularNet(nn.Module):
         self.hidden = hidden
         self.output = output
 
-    def forward(self, x_num: Tensor, x_cat: Tensor) -> Tensor:
+    def forward(self, x_num: Tensor, x_cat: Tensor, base_margin: Tensor | None = None) -> Tensor:
         outputs = self.output(self.hidden(self.embedding(x_num, x_cat)))
-        return outputs.mean(dim=1) if outputs.ndim == 3 and not self.training else outputs
+        if outputs.ndim == 3 and not self.training:
+            outputs = outputs.mean(dim=1)
+        if base_margin is None:
+            return outputs
+        return outputs + (base_margin if outputs.ndim == 2 else base_margin.unsqueeze(1))
 
     def embed(self, x_num: Tensor, x_cat: Tensor) -> Tensor:
         """What the output layer sees, members side by side: shape (n_rows, d) or (n_rows, k * d)."""

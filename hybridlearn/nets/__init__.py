@@ -1,6 +1,7 @@
 """Estimators that have a net."""
 
 from hybridlearn.nets._ft_transformer import FTTransformerClassifier, FTTransformerRegressor
+from hybridlearn.nets._joint import JointNetClassifier, JointNetRegressor
 from hybridlearn.nets._mlp import TabularMLPClassifier, TabularMLPRegressor
 from hybridlearn.nets._module import ModuleClassifier, ModuleRegressor
 from hybridlearn.nets._resnet import TabularResNetClassifier, TabularResNetRegressor
@@ -10,6 +11,8 @@ from hybridlearn.nets._tabm import TabMClassifier, TabMRegressor
 __all__ = [
     "FTTransformerClassifier",
     "FTTransformerRegressor",
+    "JointNetClassifier",
+    "JointNetRegressor",
     "ModuleClassifier",
     "ModuleRegressor",
     "TabMClassifier",

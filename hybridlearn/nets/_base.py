@@ -54,6 +54,7 @@ class BaseNet(CallbackSupportMixin, BaseTogether):
         "verbose": ["verbose"],
     }
     _inference_dtype: ClassVar[torch.dtype] = torch.float64
+    _adds_base_margin: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -104,7 +105,16 @@ class BaseNet(CallbackSupportMixin, BaseTogether):
         raise NotImplementedError
 
     @whole_fit
-    def fit(self, X: Any, y: Any, *, sample_weight: Any = None, groups: Any = None) -> Self:
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        *,
+        sample_weight: Any = None,
+        groups: Any = None,
+        time: Any = None,
+        base_margin: Any = None,
+    ) -> Self:
         """Train the net.
 
         Parameters
@@ -117,6 +127,12 @@ class BaseNet(CallbackSupportMixin, BaseTogether):
             without their weights. Default: 1 each.
         groups : array-like of shape (n_rows,), optional
             Rows of one group stay on one side of the early-stopping split.
+        time : array-like of shape (n_rows,), optional
+            Numbers or points in time: the latest rows stop the training of those strictly before them. Not with
+            `groups`.
+        base_margin : array-like of shape (n_rows,) or (n_rows, n_outputs), optional
+            Margins to start from (XGBoost's word): what is learned is to be added to them, and ``margin`` gives that
+            alone. Default: 0.
 
         Returns
         -------
@@ -125,19 +141,27 @@ class BaseNet(CallbackSupportMixin, BaseTogether):
         Raises
         ------
         ValueError
-            On a target, weights, groups or parameters that cannot be used; the message names them.
+            On a target, weights, groups, times or parameters that cannot be used; the message names them.
         DivergedError
             When the loss becomes infinite or NaN; the message names the learning rate.
         """
-        task = self._prepare(X, y, sample_weight, groups)
+        task = self._prepare(X, y, sample_weight, groups, time, base_margin)
         with FitProgress(self, task.settings.max_epochs, unit="epoch", verbose=self.verbose) as progress:
             self._keep(train(*task, progress.step))
         return self
 
-    def _prepare(self, X: Any, y: Any, sample_weight: Any = None, groups: Any = None) -> Task:
+    def _prepare(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        groups: Any = None,
+        time: Any = None,
+        base_margin: Any = None,
+    ) -> Task:
         """All of a fit but the training, which :meth:`_keep` ends."""
         device = resolve_device(self.device)
-        rows = self._read_rows(X, y, sample_weight, groups)
+        rows = self._read_rows(X, y, sample_weight, groups, time, base_margin)
         seed = draw_seed(self.random_state)
         train_side, stop_side = np.arange(len(rows)), np.empty(0, dtype=np.int64)
         if self.early_stopping:
@@ -178,7 +202,7 @@ class BaseNet(CallbackSupportMixin, BaseTogether):
         """
         device = resolve_device(self.device)
         self._announce_classes(classes)
-        rows = self._read_rows(X, y, sample_weight, None)
+        rows = self._read_rows(X, y, sample_weight)
         self.stopping_rows_ = np.empty(0, dtype=np.int64)
         seed = (draw_seed(self.random_state) + getattr(self, "n_iter_", 0)) % 2**31
         one_epoch = self._settings(seed, device, len(rows), max_epochs=1, weight_averaging=0.0)
@@ -192,9 +216,13 @@ class BaseNet(CallbackSupportMixin, BaseTogether):
         self.n_iter_ = len(self.history_)
         return self
 
-    def _read_rows(self, X: Any, y: Any, sample_weight: Any, groups: Any) -> TrainingRows:
+    def _read_rows(
+        self, X: Any, y: Any, sample_weight: Any, groups: Any = None, time: Any = None, base_margin: Any = None
+    ) -> TrainingRows:
         """The rows; learns encoder and units of the target, unless a continued fit has kept them."""
-        rows = read_training_rows(self, X, y, sample_weight, groups, reader=type(self)._read)
+        rows = read_training_rows(
+            self, X, y, sample_weight, groups, reader=type(self)._read, time=time, base_margin=base_margin
+        )
         rows = rows.reweighted(self._class_weights(rows.target))
         if not hasattr(self, "module_"):
             self._fit_encoder(rows.X)
@@ -204,7 +232,12 @@ class BaseNet(CallbackSupportMixin, BaseTogether):
     def _table(self, rows: TrainingRows, side: np.ndarray) -> TensorTable:
         """Some of the rows as tensors, with weights of mean 1."""
         weight = torch.tensor(rows.weight[side] / rows.weight[side].mean(), dtype=torch.float32)
-        return TensorTable(self._inputs(rows.X, side), self._target_tensor(rows.target[side]), weight)
+        inputs = self._inputs(rows.X, side)
+        if rows.base_margin is not None:
+            if not self._adds_base_margin:
+                raise ValueError(f"{type(self).__name__} takes no base_margin in classification: its module is yours")
+            inputs["base_margin"] = torch.tensor(rows.base_margin[side], dtype=torch.float32)
+        return TensorTable(inputs, self._target_tensor(rows.target[side]), weight)
 
     def _task(self, training: TensorTable, stopping: TensorTable | None, settings: TrainingSettings) -> Task:
         def build() -> nn.Module:
@@ -222,6 +255,21 @@ class BaseNet(CallbackSupportMixin, BaseTogether):
             return int(self.batch_size)
         # some twenty steps an epoch, where that many rows are there
         return 2 ** min(8, max(5, round(math.log2(n_rows / 20))))
+
+    def rounds_found(self) -> dict[str, Any]:
+        """Parameters under which a fit on all rows runs as long as early stopping has found best.
+
+        Returns
+        -------
+        dict of str to Any
+            ``early_stopping`` and ``max_epochs``; empty without early stopping.
+        """
+        check_is_fitted(self)
+        if not self.early_stopping:
+            return {}
+        losses = [record.get("valid_loss", math.inf) for record in self.history_]
+        n_epochs = int(np.argmin(losses)) + 1 if min(losses) < math.inf else len(losses)
+        return {"early_stopping": False, "max_epochs": n_epochs}
 
     def margin(self, X: Any) -> np.ndarray:
         """Margin of each row, what hybrids add up.

@@ -8,7 +8,7 @@ import numpy as np
 from torch import nn
 
 from hybridlearn._compat import integer, real
-from hybridlearn._docs import leads_with
+from hybridlearn._docs import also_takes, leads_with
 from hybridlearn.modules import (
     CategoricalEmbedding,
     FTTransformer,
@@ -24,7 +24,8 @@ from hybridlearn.table import TableEncoder
 from hybridlearn.training import TensorTable
 
 
-@leads_with(n_blocks=2, d_block=64, n_heads=4, d_hidden=128, attention_dropout=0.1, dropout=0.1, learning_rate=1e-3)
+@also_takes(learning_rate=1e-3)
+@leads_with(n_blocks=2, d_block=64, n_heads=4, d_hidden=128, attention_dropout=0.1, dropout=0.1)
 class BaseFTTransformer(BaseTableNet):
     """The parameters of the FT-Transformer and the module they build."""
 

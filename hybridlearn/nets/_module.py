@@ -28,6 +28,7 @@ class BaseModule(BaseNet):
     }
     # a module of the user's may make float32 tensors of its own
     _inference_dtype: ClassVar[torch.dtype] = torch.float32
+    _adds_base_margin: ClassVar[bool] = False
 
     def _read(self, X: Any, *, reset: bool) -> np.ndarray:
         n_dimensions = X.ndim if hasattr(X, "ndim") else np.asarray(X).ndim

@@ -46,7 +46,7 @@ _TRAINING = """
     early_stopping : bool, default=?
         Whether to keep rows aside, stop when their loss no longer falls, and go back to the best weights.
     validation_fraction : float, default=?
-        Share of the rows (of the groups, if given) kept aside; stratified in classification.
+        Share of the rows (of the groups, if given) kept aside; stratified in classification, the latest with `time`.
     n_iter_no_change : int, default=?
         Epochs without a lower loss before training stops.
     warm_start : bool, default=?
@@ -89,6 +89,8 @@ _ATTRIBUTES = """
         Epochs run.
     stopping_rows_ : ndarray of int
         Positions of the rows that stopped the training.
+    row_hashes_ : ndarray of uint64
+        Of the rows seen: what tells that a holdout was trained on.
     n_features_in_ : int
         Columns seen in ``fit``.
     feature_names_in_ : ndarray of shape (n_features_in_,)

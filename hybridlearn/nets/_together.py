@@ -53,12 +53,15 @@ class BaseTogether(BaseEstimator):
         """
         if self.verbose or self.warm_start or has_callbacks(self) or not _is_ours(type(self).fit):
             return None
-        shaping = {name: value for name, value in self.get_params(deep=False).items() if name not in _OWN}
         try:
-            return type(self), joblib.hash(shaping)
+            return type(self), joblib.hash(self._shaping())
         except Exception:
             # a module that is a lambda, or made in a function
             return None
+
+    def _shaping(self) -> dict[str, Any]:
+        """The parameters that decide what the net's program looks like."""
+        return {name: value for name, value in self.get_params(deep=False).items() if name not in _OWN}
 
     @staticmethod
     def n_together(first: Fit, estimators: Sequence[Any]) -> int:

@@ -2,6 +2,7 @@
 
 from hybridlearn.table._edges import quantile_edges, target_edges
 from hybridlearn.table._encoder import TableEncoder
+from hybridlearn.table._fingerprint import row_hashes
 from hybridlearn.table._frame import read_raw_table, read_table, take_rows
 from hybridlearn.table._schema import MISSING, UNSEEN, Column, Schema, UnseenCategoryWarning
 from hybridlearn.table._training_rows import TrainingRows, read_training_rows
@@ -18,6 +19,7 @@ __all__ = [
     "read_raw_table",
     "read_table",
     "read_training_rows",
+    "row_hashes",
     "take_rows",
     "target_edges",
 ]

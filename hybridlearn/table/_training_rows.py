@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from sklearn.utils.validation import check_array
 
 from hybridlearn._splits import inner_split
-from hybridlearn._target import plain_target, read_groups, read_weights
+from hybridlearn._target import plain_target, read_groups, read_time, read_weights
+from hybridlearn.table._fingerprint import row_hashes
 from hybridlearn.table._frame import read_table, take_rows
 
 
@@ -29,6 +31,10 @@ class TrainingRows:
         Of these rows in what was handed to ``fit``.
     n_handed : int
         Rows that were handed to ``fit``.
+    time : ndarray of shape (n_rows,), int64, or None
+        Ranks; equal times share one. Never with `groups`.
+    base_margin : ndarray of shape (n_rows, n_outputs), float64, or None
+        Margins to which those that are learned will be added.
     """
 
     X: Any
@@ -37,15 +43,17 @@ class TrainingRows:
     groups: np.ndarray | None
     positions: np.ndarray
     n_handed: int
+    time: np.ndarray | None = None
+    base_margin: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.target)
 
     def take(self, rows: np.ndarray) -> TrainingRows:
         """Some of the rows."""
-        groups = None if self.groups is None else self.groups[rows]
-        X = take_rows(self.X, rows)
-        return TrainingRows(X, self.target[rows], self.weight[rows], groups, self.positions[rows], self.n_handed)
+        names = ("target", "weight", "groups", "positions", "time", "base_margin")
+        some = {name: values[rows] for name in names if (values := getattr(self, name)) is not None}
+        return replace(self, X=take_rows(self.X, rows), **some)
 
     def reweighted(self, factor: np.ndarray) -> TrainingRows:
         """The rows with their weights multiplied by `factor`, shape (n_rows,)."""
@@ -59,7 +67,7 @@ class TrainingRows:
     def sides(self, *, stratify: bool, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """Which of the rows train and which stop the training; see :func:`hybridlearn._splits.inner_split`."""
         codes = self.target if stratify and self.target.ndim == 1 else None
-        train, valid = inner_split(codes, self.groups, n_rows=len(self), fraction=fraction, seed=seed)
+        train, valid = inner_split(codes, self.groups, n_rows=len(self), fraction=fraction, seed=seed, time=self.time)
         if not self.weight[train].any() or not self.weight[valid].any():
             raise ValueError("early stopping needs weight on both sides of its split; set early_stopping=False")
         return train, valid
@@ -72,18 +80,24 @@ def read_training_rows(
     sample_weight: Any,
     groups: Any,
     reader: Callable[..., Any] = read_table,
+    time: Any = None,
+    base_margin: Any = None,
 ) -> TrainingRows:
     """Validate what was handed to ``fit``.
 
     Parameters
     ----------
     estimator : estimator with a head
-        Gets ``n_features_in_``, ``feature_names_in_`` and, from its head, ``classes_``.
+        Gets ``n_features_in_``, ``feature_names_in_``, ``row_hashes_`` and, from its head, ``classes_``.
     X : array-like or DataFrame of shape (n_rows, n_columns)
     y, sample_weight, groups : array-like of shape (n_rows,)
         The last two may be None.
     reader : callable, default=read_table
         Turns `X` into what the estimator works on.
+    time : array-like of shape (n_rows,), optional
+        When the rows were; see :func:`hybridlearn._target.read_time`.
+    base_margin : array-like of shape (n_rows,) or (n_rows, n_outputs), optional
+        Where a regression starts, its target becomes what is left of it.
 
     Returns
     -------
@@ -99,11 +113,31 @@ def read_training_rows(
     table = reader(estimator, X, reset=not goes_on)
     target = plain_target(estimator, X if isinstance(X, pd.DataFrame) else table, y)
     weight = read_weights(sample_weight, table)
-    groups = read_groups(groups, table)
+    groups, time = read_groups(groups, table), read_time(time, table)
+    if groups is not None and time is not None:
+        raise ValueError("give groups or time, not both: a cut in time would part the rows of a group")
     n_handed, rows = len(target), np.flatnonzero(weight)
     if len(rows) < n_handed:
         table, target, weight = take_rows(table, rows), target[rows], weight[rows]
         groups = read_groups(None if groups is None else groups[rows], table)
+        time = read_time(None if time is None else time[rows], table)
     if len(rows) < (1 if goes_on else 2):
         raise ValueError(f"a fit needs 2 rows of positive weight, got n_samples = {len(rows)}")
-    return TrainingRows(table, estimator._encode_target(target), weight, groups, rows, n_handed)
+    hashes = row_hashes(table, target)
+    estimator.row_hashes_ = np.union1d(estimator.row_hashes_, hashes) if goes_on else hashes
+    target = estimator._encode_target(target)
+    training = TrainingRows(table, target, weight, groups, rows, n_handed, time)
+    return training if base_margin is None else _started(estimator, training, base_margin)
+
+
+def _started(estimator: Any, rows: TrainingRows, base_margin: Any) -> TrainingRows:
+    """Rows whose learning starts from margins: of a regression, the target less these."""
+    n_outputs = estimator._n_outputs if estimator._is_classifier else rows.target.reshape(len(rows), -1).shape[1]
+    start = check_array(base_margin, ensure_2d=False, dtype=np.float64, input_name="base_margin")
+    start = start.reshape(len(start), -1)
+    if start.shape != (rows.n_handed, n_outputs):
+        raise ValueError(f"base_margin must be of shape ({rows.n_handed}, {n_outputs}), got {start.shape}")
+    start = start[rows.positions]
+    if estimator._is_classifier:
+        return replace(rows, base_margin=start)
+    return replace(rows, target=rows.target - start.reshape(rows.target.shape))

@@ -87,7 +87,16 @@ class BaseBoostedTrees(CallbackSupportMixin, BaseEstimator):
         self.verbose = verbose
 
     @whole_fit
-    def fit(self, X: Any, y: Any, *, sample_weight: Any = None, groups: Any = None) -> Self:
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        *,
+        sample_weight: Any = None,
+        groups: Any = None,
+        time: Any = None,
+        base_margin: Any = None,
+    ) -> Self:
         """Grow the trees.
 
         Parameters
@@ -100,6 +109,12 @@ class BaseBoostedTrees(CallbackSupportMixin, BaseEstimator):
             Multiplies a row's loss; rows of weight 0 are left out. Default: 1 each.
         groups : array-like of shape (n_rows,), optional
             Rows of one group stay on one side of the early-stopping split and of the target codes' folds.
+        time : array-like of shape (n_rows,), optional
+            Numbers or points in time: the latest rows stop the boosting of those strictly before them, and target
+            codes come from earlier rows. Not with `groups`.
+        base_margin : array-like of shape (n_rows,) or (n_rows, n_outputs), optional
+            Margins to start from (XGBoost's word): what is learned is to be added to them, and ``margin`` gives that
+            alone. Default: 0.
 
         Returns
         -------
@@ -108,11 +123,12 @@ class BaseBoostedTrees(CallbackSupportMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            On a target, weights, groups or parameters that cannot be used; the message names them.
+            On a target, weights, groups, times or parameters that cannot be used; the message names them.
         """
-        rows = read_training_rows(self, X, y, sample_weight, groups)
+        rows = read_training_rows(self, X, y, sample_weight, groups, time=time, base_margin=base_margin)
         rows = rows.reweighted(self._class_weights(rows.target))
         self._check_target(rows.target)
+        self._is_step_ = rows.base_margin is not None
         seed = draw_seed(self.random_state)
         self.stopping_rows_ = np.empty(0, dtype=np.int64)
         self.history_: list[float] = []
@@ -131,6 +147,17 @@ class BaseBoostedTrees(CallbackSupportMixin, BaseEstimator):
         self._grow(training, self.n_estimators, seed, progress, stopping)
         return int(np.argmin(self.history_)) + 1
 
+    def rounds_found(self) -> dict[str, Any]:
+        """Parameters under which a fit on all rows runs as long as early stopping has found best.
+
+        Returns
+        -------
+        dict of str to Any
+            ``early_stopping`` and ``n_estimators``; empty without early stopping.
+        """
+        check_is_fitted(self)
+        return {"early_stopping": False, "n_estimators": self.n_iter_} if self.early_stopping else {}
+
     def margin(self, X: Any) -> np.ndarray:
         """Margin of each row, what hybrids add up.
 
@@ -145,8 +172,34 @@ class BaseBoostedTrees(CallbackSupportMixin, BaseEstimator):
         """
         check_is_fitted(self)
         encoded = self.encoder_.transform(read_table(self, X, reset=False))
-        outputs = self.booster_.inplace_predict(encoded, predict_type=self._predict_type, strict_shape=True)
+        # a booster that was given margins adds none of its own to those that it is given
+        start = np.zeros((len(encoded), self._n_outputs)) if self._is_step_ else None
+        outputs = self.booster_.inplace_predict(
+            encoded, predict_type=self._predict_type, base_margin=start, strict_shape=True
+        )
         return self._to_margin(np.asarray(outputs, dtype=np.float64))
+
+    def embed(self, X: Any) -> np.ndarray:
+        """The leaf that each row falls into, tree by tree: codes, that is names of regions of the table.
+
+        Those of two fits have nothing in common: do not average or compare them.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_rows, n_columns)
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_trees), int64
+            With more than two classes a round has a tree for each.
+        """
+        check_is_fitted(self)
+        encoded = self.encoder_.transform(read_table(self, X, reset=False))
+        types = self.encoder_.feature_types(encoded.shape[1])
+        table = xgb.DMatrix(encoded, feature_types=types, enable_categorical=True, nthread=self._n_threads)
+        return (
+            self.booster_.predict(table, pred_leaf=True, strict_shape=True).reshape(len(encoded), -1).astype(np.int64)
+        )
 
     def _grow(
         self,
@@ -178,6 +231,7 @@ class BaseBoostedTrees(CallbackSupportMixin, BaseEstimator):
             encoded,
             rows.target,
             weight=rows.weight,
+            base_margin=rows.base_margin,
             feature_types=types,
             enable_categorical=True,
             nthread=self._n_threads,
@@ -263,7 +317,7 @@ _PARAMETERS = """
         Whether to find the number of rounds on rows kept aside, where their loss is lowest, and then to boost all
         rows for as many. Otherwise `n_estimators` rounds.
     validation_fraction : float, default=0.15
-        Share of the rows (of the groups, if given) kept aside; stratified in classification.
+        Share of the rows (of the groups, if given) kept aside; stratified in classification, the latest with `time`.
     n_iter_no_change : int, default=50
         Rounds without a lower loss before the search stops.
     device : str, default="auto"
@@ -287,6 +341,8 @@ _ATTRIBUTES = """
         Rounds boosted.
     stopping_rows_ : ndarray of int
         Positions of the rows kept aside in the search; empty without early stopping.
+    row_hashes_ : ndarray of uint64
+        Of the rows seen in ``fit``: what tells that a holdout was trained on.
     n_features_in_ : int
         Columns seen in ``fit``.
     feature_names_in_ : ndarray of shape (n_features_in_,)

@@ -7,7 +7,7 @@ import pandas as pd
 from sklearn import config_context
 from sklearn.preprocessing import TargetEncoder
 
-from hybridlearn._splits import folds
+from hybridlearn._splits import Split, folds
 from hybridlearn.table import UNSEEN, Schema, TrainingRows
 
 _N_FOLDS = 5
@@ -19,7 +19,8 @@ class TreeEncoder:
     A missing level of a one-hot column is missing in each of its columns; of a target-coded one it is a level of
     its own. Codes of training rows come from the other folds' targets (Micci-Barreca's smoothed means, by
     scikit-learn's `TargetEncoder`); those of new rows from all. Weights do not enter the codes:
-    scikit-learn's encoder takes none.
+    scikit-learn's encoder takes none. Where rows have a time, codes of training rows come from strictly earlier rows
+    only, and are missing for the first block of them.
 
     Parameters
     ----------
@@ -51,17 +52,17 @@ class TreeEncoder:
         codes = self.schema.category_codes(rows.X)
         coded = codes[:, self._coded]
         if len(self._coded):
-            splits = folds(
-                rows.target if classification else None,
-                rows.groups,
-                n_rows=len(rows),
-                n_splits=min(_N_FOLDS, len(rows if rows.groups is None else np.unique(rows.groups))),
-                seed=seed,
-            )
+            splits = _code_folds(rows, classification, seed)
+            tested = np.concatenate([np.empty(0, dtype=np.int64), *(test for _, test in splits)])
+            without_past = np.setdiff1d(np.arange(len(rows)), tested)
+            if len(without_past):
+                # scikit-learn wants each row tested once: these test themselves, and then lose their codes
+                splits = [(without_past, without_past), *splits]
             self._target_encoder = TargetEncoder(target_type=_target_type(rows, classification), cv=splits)
             with config_context(enable_metadata_routing=False):
                 # with routing on, it asks for groups even where it is given the folds themselves
                 coded = self._target_encoder.fit_transform(coded, rows.target)
+            coded[without_past] = np.nan
         return self._assemble(rows.X, codes, coded)
 
     def _learn_levels(self, X: pd.DataFrame) -> None:
@@ -103,7 +104,18 @@ class TreeEncoder:
         return ["q"] * n_numbers + ["c"] * n_native + ["q"] * (n_encoded - n_numbers - n_native)
 
 
+def _code_folds(rows: TrainingRows, classification: bool, seed: int) -> list[Split]:
+    """Folds of the target codes: fewer where there are few rows, groups or times, none where there is one time."""
+    by = rows.groups if rows.time is None else rows.time
+    n_splits = min(_N_FOLDS, len(rows if by is None else np.unique(by)) - (rows.time is not None))
+    if n_splits == 0:
+        return []
+    codes = rows.target if classification else None
+    return folds(codes, rows.groups, n_rows=len(rows), n_splits=n_splits, seed=seed, time=rows.time)
+
+
 def _target_type(rows: TrainingRows, classification: bool) -> str:
     if not classification:
         return "continuous"
-    return "binary" if rows.target.max() < 2 else "multiclass"
+    # by the classes that these rows hold: a side of a split may have lost some
+    return "binary" if len(np.unique(rows.target)) < 3 else "multiclass"

@@ -1,9 +1,10 @@
-"""One member on one fold: weights and groups handed through, classes made gapless, margins made possible."""
+"""One member on one fold: weights, groups and times handed through, classes made gapless, margins made possible."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import imblearn.pipeline
@@ -11,9 +12,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from imblearn.over_sampling import SMOTE, RandomOverSampler
+from scipy.optimize import minimize
 from scipy.special import logit
 from sklearn import config_context
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.ensemble import AdaBoostClassifier, BaggingClassifier
 from sklearn.linear_model import LogisticRegression, Ridge, SGDClassifier
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
@@ -21,7 +24,10 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
-from hybridlearn.crossfit import MemberError, cross_fit
+from hybridlearn._splits import folds
+from hybridlearn.crossfit import FoldModel, MemberError, cross_fit, fit_model
+from hybridlearn.crossfit._member import fit_params, takes_weights
+from hybridlearn.table import TrainingRows
 from hybridlearn.trees import BoostedTreesClassifier, BoostedTreesRegressor
 
 WEIGHT = np.random.default_rng(3).uniform(0.2, 3, 150)
@@ -161,6 +167,74 @@ def test_groups_reach_the_inner_split(table, cls: type, wrap: Any) -> None:
         assert not set(GROUPS[stopping]) & set(GROUPS[np.setdiff1d(train, stopping)])
 
 
+# time
+
+
+class Clock(Spy):
+    """Keeps the times that reach it too."""
+
+    def fit(
+        self, X: np.ndarray, y: np.ndarray, sample_weight: np.ndarray | None = None, time: np.ndarray | None = None
+    ) -> Clock:
+        self.time_ = time
+        return super().fit(X, y, sample_weight)
+
+
+TIME = np.random.default_rng(4).permutation(150) // 2
+
+
+def timed(table, y: np.ndarray, time: np.ndarray = TIME) -> TrainingRows:
+    return TrainingRows(table.X, y, WEIGHT, None, np.arange(150), 150, time)
+
+
+def fit(estimator: Any, rows: TrainingRows, *, n_classes: int = 2, weighted: bool = True) -> FoldModel:
+    return fit_model(estimator, rows, n_classes=n_classes, weighted=weighted, seed=0)
+
+
+@pytest.mark.parametrize(
+    "wrap", [lambda clock: clock, lambda clock: make_pipeline(StandardScaler(), make_pipeline("passthrough", clock))]
+)
+@pytest.mark.parametrize("routing", [False, True])
+def test_ranks_in_time_reach_the_last_step(table, routing: bool, wrap: Any) -> None:
+    with config_context(enable_metadata_routing=routing):
+        clock = Clock().set_fit_request(sample_weight=True, time=True) if routing else Clock()
+        member = wrap(clock)
+        if routing and hasattr(member, "steps"):
+            member.steps[0][1].set_fit_request(sample_weight=False)
+        last = fit(member, timed(table, table.two)).estimator
+    while hasattr(last, "steps"):
+        last = last[-1]
+    np.testing.assert_array_equal(last.time_, TIME)
+
+
+@pytest.mark.parametrize("member", [Spy(), LogisticRegression(), RESAMPLED], ids=["spy", "sklearn", "resampled"])
+def test_who_takes_no_time_gets_none(table, member: Any) -> None:
+    assert "time" not in str(fit_params(member, timed(table, table.two), weighted=True).keys())
+
+
+@pytest.mark.parametrize("cls", [BoostedTreesClassifier, BoostedTreesRegressor])
+@pytest.mark.parametrize("wrap", [lambda last: last, lambda last: make_pipeline(StandardScaler(), last)])
+def test_time_reaches_the_inner_split(table, cls: type, wrap: Any) -> None:
+    is_classifier = cls is BoostedTreesClassifier
+    rows = timed(table, table.two if is_classifier else table.number)
+    model = fit(wrap(cls(n_estimators=3, random_state=0)), rows, n_classes=2 if is_classifier else 0)
+    last = model.estimator[-1] if hasattr(model.estimator, "steps") else model.estimator
+    assert np.delete(TIME, last.stopping_rows_).max() < TIME[last.stopping_rows_].min()
+
+
+def test_a_request_of_none_is_heard_where_metadata_is_routed(table) -> None:
+    rows = timed(table, table.two)
+    with config_context(enable_metadata_routing=True):
+        deaf = Clock().set_fit_request(sample_weight=False, time=False)
+        assert fit_params(deaf, rows, weighted=True) == {}
+        assert not takes_weights(deaf)
+        assert takes_weights(Clock())
+        assert list(fit_params(Clock().set_fit_request(time=False), rows, weighted=True)) == ["sample_weight"]
+        for holder in (AdaBoostClassifier(LogisticRegression()), BaggingClassifier(LogisticRegression())):
+            assert takes_weights(holder), "who holds others is asked as ever"
+    assert list(fit_params(deaf, rows, weighted=True)) == ["sample_weight", "time"]
+
+
 # classes
 
 
@@ -298,6 +372,79 @@ def test_inner_folds_keep_groups_together(table) -> None:
     for rows in inner:
         (whole,) = (train for train in outer if rows < train)
         assert not set(GROUPS[list(rows)]) & set(GROUPS[list(whole - rows)])
+
+
+def recorded(table, y: np.ndarray, time: np.ndarray) -> tuple[list[np.ndarray], Any]:
+    """Rows of each inner fit, and the fitted model."""
+    Memoriser.fits.clear()
+    guess = np.random.default_rng(0).normal(size=150)
+    rows = replace(timed(table, y, time), X=np.column_stack([np.arange(150), guess]))
+    model = fit(Memoriser(), rows, weighted=False)
+    *inner, everything = [np.sort(rows.astype(int)) for rows in Memoriser.fits]
+    np.testing.assert_array_equal(everything, np.arange(150))
+    return inner, model
+
+
+def test_inner_folds_follow_time(table) -> None:
+    inner, model = recorded(table, table.two, TIME)
+    assert [len(rows) for rows in inner] == pytest.approx([37.5, 75, 112.5], abs=1)
+    for rows in inner:
+        assert TIME[rows].max() < np.delete(TIME, rows).min()
+    # it knows by heart what it was fitted on, so it is found out only if it was asked about later rows
+    assert np.abs(model.margin(np.column_stack([np.arange(150), np.zeros(150)]))).max() < logit(0.75)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_the_sigmoid_is_that_of_the_rows_that_have_a_fold(table, weighted: bool) -> None:
+    model = fit(LinearSVC(random_state=0), timed(table, table.two), weighted=weighted).estimator
+    decisions, rows = [], []
+    for train, test in folds(None, None, n_rows=150, n_splits=3, seed=0, time=TIME):
+        weight = WEIGHT[train] if weighted else None
+        inner = LinearSVC(random_state=0).fit(table.X[train], table.two[train], sample_weight=weight)
+        decisions.append(inner.decision_function(table.X[test]))
+        rows.append(test)
+    decision, y = np.concatenate(decisions), table.two[np.concatenate(rows)]
+    weight = WEIGHT[np.concatenate(rows)] if weighted else np.ones(len(y))
+    n = np.array([weight[y == 0].sum(), weight[y == 1].sum()])
+    platt = np.where(y == 1, (n[1] + 1) / (n[1] + 2), 1 / (n[0] + 2))
+
+    def loss(line: np.ndarray) -> float:
+        margin = line[0] * decision + line[1]
+        return weight @ (np.logaddexp(0, margin) - platt * margin)
+
+    by_hand = minimize(loss, [1.0, 0.0], tol=1e-10).x
+    slope, intercept = np.polyfit(
+        model.decider.decision_function(table.X), logit(model.predict_proba(table.X)[:, 1]), 1
+    )
+    np.testing.assert_allclose([slope, intercept], by_hand, rtol=1e-3)
+
+
+def test_inner_folds_begin_when_all_classes_have_come(table) -> None:
+    time = np.arange(150)
+    y = np.where(time < 90, 0, table.two)
+    y[90] = 1
+    inner, model = recorded(table, y, time)
+    assert [len(rows) for rows in inner] == [91, 92, 112]
+    assert np.isfinite(model.margin(np.zeros((2, 2)))).all()
+    three = np.where(time < 140, table.two, 2)
+    late = fit(LinearSVC(random_state=0), timed(table, three, time), n_classes=3)
+    assert np.isfinite(late.margin(table.X)).all()
+
+
+def test_a_class_that_comes_and_goes_early_keeps_its_sigmoid(table) -> None:
+    y = np.where(np.arange(150) < 30, table.three, table.two)
+    model = fit(LinearSVC(random_state=0), timed(table, y, np.arange(150)), n_classes=3)
+    margin = model.margin(table.X)
+    assert margin.shape == (150, 3)
+    assert margin[30:, 2].mean() < min(margin[30:, 0].mean(), margin[30:, 1].mean())
+
+
+def test_a_decision_that_no_later_row_can_calibrate_is_an_error(table) -> None:
+    y = np.zeros(150, dtype=int)
+    y[149] = 1
+    for time in (np.arange(150), np.zeros(150, dtype=int)):
+        with pytest.raises(ValueError, match="no row is later than the first of each class; leave it out"):
+            fit(LinearSVC(), timed(table, y, time))
 
 
 class OnlyPredicts(ClassifierMixin, BaseEstimator):

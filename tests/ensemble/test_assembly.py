@@ -20,7 +20,7 @@ from sklearn.metrics import (
 
 from hybridlearn._heads import centred, probabilities
 from hybridlearn.crossfit import BLEND, Ledger, OutOfFold
-from hybridlearn.ensemble._assembly import assemble, leaderboard
+from hybridlearn.ensemble._assembly import Assembly, assemble, blend_learner, leaderboard
 from hybridlearn.ensemble._blend import fit_blend, fit_temperature
 from hybridlearn.ensemble._loss import mean_loss
 
@@ -43,11 +43,17 @@ def make_oof(n_classes: int, *, seed: int = 0, n_rows: int = 120, weighted: bool
         classes=np.array([f"class {k}" for k in range(n_classes)]) if n_classes else None,
         weight=rng.uniform(0.5, 2, n_rows) if weighted else np.ones(n_rows),
         positions=np.arange(n_rows),
+        is_ordered=False,
+        tests=[np.arange(k, n_rows, 4) for k in range(4)],
         models={name: [] for name in margins},
         fit_seconds={"a": 1.0, "b": 2.0, "c": 4.0},
         failed={},
         ledger=Ledger(),
     )
+
+
+def assembled(oof: OutOfFold, kind: str, *, seed: int) -> Assembly:
+    return assemble(oof, blend_learner(oof, kind, seed=seed))
 
 
 def stack(oof: OutOfFold) -> np.ndarray:
@@ -58,7 +64,7 @@ def stack(oof: OutOfFold) -> np.ndarray:
 @pytest.mark.parametrize("n_classes", [0, 2, 3])
 def test_the_margin_of_a_fold_is_that_of_weights_learned_without_it(n_classes: int, kind: str) -> None:
     oof = make_oof(n_classes)
-    assembly = assemble(oof, kind, seed=7)
+    assembly = assembled(oof, kind, seed=7)
     by_hand = np.empty_like(oof.margins["a"])
     for k in range(4):
         others, held_out = oof.fold != k, oof.fold == k
@@ -71,15 +77,15 @@ def test_the_margin_of_a_fold_is_that_of_weights_learned_without_it(n_classes: i
             seed=7,
         )
         by_hand[held_out] = blend.margin(stack(oof)[:, held_out])
-    if assembly.temperature != 1:
+    if assembly.final.temperature != 1:
         cool = by_hand.copy()
         for k in range(4):
             others = oof.fold != k
             by_hand[~others] /= fit_temperature(cool[others], oof.target[others], oof.weight[others])
     np.testing.assert_allclose(assembly.oof.margins[BLEND], by_hand, rtol=1e-9, atol=1e-12)
     everything = fit_blend(kind, stack(oof), oof.target, oof.weight, classification=n_classes > 0, seed=7)
-    np.testing.assert_allclose(assembly.blend.weights, everything.weights, rtol=1e-9, atol=1e-12)
-    np.testing.assert_allclose(assembly.blend.intercept, everything.intercept, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(assembly.final.combiner.weights, everything.weights, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(assembly.final.combiner.intercept, everything.intercept, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("kind", ["greedy", "nonnegative"])
@@ -87,13 +93,13 @@ def test_the_margin_of_a_fold_is_that_of_weights_learned_without_it(n_classes: i
 def test_the_targets_of_a_fold_do_not_move_its_own_weights(n_classes: int, kind: str) -> None:
     """Member margins held fast. Only the temperature of the fold may move: that is of the second order."""
     oof = make_oof(n_classes)
-    before = assemble(oof, kind, seed=0).oof.margins[BLEND]
+    before = assembled(oof, kind, seed=0).oof.margins[BLEND]
     fold = oof.fold == 2
     if n_classes:
         oof.target[fold] = (oof.target[fold] + 1) % n_classes
     else:
         oof.target[fold] = -5 * oof.target[fold]
-    after = assemble(oof, kind, seed=0).oof.margins[BLEND]
+    after = assembled(oof, kind, seed=0).oof.margins[BLEND]
     ratio = after / before
     assert np.ptp(ratio[fold]) < 1e-9
     assert np.ptp(ratio[~fold]) > 1e-3
@@ -102,8 +108,8 @@ def test_the_targets_of_a_fold_do_not_move_its_own_weights(n_classes: int, kind:
 
 
 def test_the_ledger_names_the_steps_of_the_second_order() -> None:
-    assembly = assemble(make_oof(2), "mean", seed=0)
-    assert assembly.temperature != 1
+    assembly = assembled(make_oof(2), "mean", seed=0)
+    assert assembly.final.temperature != 1
     entries = assembly.oof.ledger.entries
     assert [(e.step, e.member, e.fold, e.order) for e in entries] == [
         (step, BLEND, k, 2) for step in ("blend weights", "calibration") for k in range(4)
@@ -117,12 +123,12 @@ def test_the_ledger_names_the_steps_of_the_second_order() -> None:
 def test_rows_without_a_fold_teach_and_get_nothing() -> None:
     oof = make_oof(2)
     oof.fold[:20] = -1
-    first = assemble(oof, "nonnegative", seed=0)
+    first = assembled(oof, "nonnegative", seed=0)
     for margin in oof.margins.values():
         margin[:20] = np.nan
     oof.target[:20] = 1 - oof.target[:20]
-    again = assemble(oof, "nonnegative", seed=0)
-    np.testing.assert_array_equal(first.blend.weights, again.blend.weights)
+    again = assembled(oof, "nonnegative", seed=0)
+    np.testing.assert_array_equal(first.final.combiner.weights, again.final.combiner.weights)
     np.testing.assert_array_equal(np.isnan(again.oof.margins[BLEND][:, 0]), np.arange(120) < 20)
 
 
@@ -134,7 +140,7 @@ def test_calibration_is_kept_where_it_helps_only() -> None:
     kept = []
     for seed in range(8):
         oof = make_oof(2, seed=seed)
-        assembly = assemble(oof, "nonnegative", seed=0)
+        assembly = assembled(oof, "nonnegative", seed=0)
         raw = np.empty((120, 1))
         for k in range(4):
             others, held_out = oof.fold != k, oof.fold == k
@@ -154,7 +160,7 @@ def test_calibration_is_kept_where_it_helps_only() -> None:
         losses = [mean_loss(m, oof.target, oof.weight, classification=True) for m in (raw, cool)]
         kept.append(losses[1] < losses[0])
         expected = fit_temperature(raw, oof.target, oof.weight) if kept[-1] else 1.0
-        assert assembly.temperature == pytest.approx(expected, rel=1e-9)
+        assert assembly.final.temperature == pytest.approx(expected, rel=1e-9)
         np.testing.assert_allclose(assembly.oof.margins[BLEND], cool if kept[-1] else raw, rtol=1e-9)
     assert len(set(kept)) == 2
 
@@ -166,8 +172,8 @@ def test_a_mean_of_independent_members_is_too_timid_and_gets_sharpened() -> None
     oof.target[:] = rng.random(2000) < probabilities(halves.sum(axis=0))[:, 1]
     oof.margins.update(a=halves[0], b=halves[1])
     del oof.margins["c"], oof.models["c"]
-    assembly = assemble(oof, "mean", seed=0)
-    assert 0.35 < assembly.temperature < 0.75
+    assembly = assembled(oof, "mean", seed=0)
+    assert 0.35 < assembly.final.temperature < 0.75
 
 
 # leaderboard
@@ -183,7 +189,7 @@ def told(margin: np.ndarray, oof: OutOfFold) -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("n_classes", [2, 3])
 def test_scores_of_classifiers_are_those_of_scikit_learn(n_classes: int, weighted: bool) -> None:
     oof = make_oof(n_classes, weighted=weighted)
-    assembly = assemble(oof, "greedy", seed=0)
+    assembly = assembled(oof, "greedy", seed=0)
     labels = oof.classes[oof.target]
     weight = oof.weight if weighted else None
     scorings: dict[Any, Any] = {
@@ -202,7 +208,7 @@ def test_scores_of_classifiers_are_those_of_scikit_learn(n_classes: int, weighte
 
 
 def test_scores_of_regressors_are_those_of_scikit_learn() -> None:
-    assembly = assemble(make_oof(0), "nonnegative", seed=0)
+    assembly = assembled(make_oof(0), "nonnegative", seed=0)
     oof = assembly.oof
     by_hand = {"neg_root_mean_squared_error": root_mean_squared_error, "neg_mean_absolute_error": mean_absolute_error}
     for scoring, metric in by_hand.items():
@@ -212,7 +218,7 @@ def test_scores_of_regressors_are_those_of_scikit_learn() -> None:
 
 
 def test_the_board_tells_members_weights_scores_and_seconds_best_first() -> None:
-    assembly = assemble(make_oof(2), "greedy", seed=0)
+    assembly = assembled(make_oof(2), "greedy", seed=0)
     board = leaderboard(assembly, "neg_log_loss", threshold=0.5)
     assert board.columns.tolist() == ["member", "weight", "score", "fit_seconds"]
     assert sorted(board["member"]) == ["a", "b", BLEND, "c"]
@@ -220,13 +226,13 @@ def test_the_board_tells_members_weights_scores_and_seconds_best_first() -> None
     assert board["member"].iloc[-1] == "c"
     by_member = board.set_index("member")
     assert by_member["fit_seconds"].to_dict() == {"a": 1.0, "b": 2.0, "c": 4.0, BLEND: 7.0}
-    assert by_member.loc[["a", "b", "c"], "weight"].tolist() == assembly.blend.weights.tolist()
+    assert by_member.loc[["a", "b", "c"], "weight"].tolist() == assembly.final.combiner.weights.tolist()
     assert np.isnan(by_member.loc[BLEND, "weight"])
     pd.testing.assert_index_equal(board.index, pd.RangeIndex(4))
 
 
 def test_the_threshold_moves_labels_and_so_their_scores() -> None:
-    assembly = assemble(make_oof(2, weighted=False), "greedy", seed=0)
+    assembly = assembled(make_oof(2, weighted=False), "greedy", seed=0)
     oof = assembly.oof
     board = leaderboard(assembly, "accuracy", threshold=0.3).set_index("member")["score"]
     guess = (probabilities(oof.margins["a"])[:, 1] > 0.3).astype(int)
@@ -237,7 +243,7 @@ def test_the_threshold_moves_labels_and_so_their_scores() -> None:
 def test_rows_without_a_fold_are_not_scored() -> None:
     oof = make_oof(2, weighted=False)
     oof.fold[:20] = -1
-    assembly = assemble(oof, "mean", seed=0)
+    assembly = assembled(oof, "mean", seed=0)
     board = leaderboard(assembly, "accuracy", threshold=0.5).set_index("member")["score"]
     assert board["a"] == np.mean((oof.margins["a"][20:, 0] > 0) == oof.target[20:])
 
@@ -246,7 +252,7 @@ def test_a_class_that_no_fold_tests_does_not_stop_the_board() -> None:
     """Time order or folds of the user may cover the rows of some classes only; the default score is defined there."""
     oof = make_oof(3)
     oof.fold[oof.target == 2] = -1
-    board = leaderboard(assemble(oof, "mean", seed=0), "neg_log_loss", threshold=0.5).set_index("member")["score"]
+    board = leaderboard(assembled(oof, "mean", seed=0), "neg_log_loss", threshold=0.5).set_index("member")["score"]
     rows = oof.fold >= 0
     expected = mean_loss(oof.margins["a"][rows], oof.target[rows], oof.weight[rows], classification=True)
     assert board["a"] == pytest.approx(-expected)
@@ -256,14 +262,14 @@ def test_scorers_by_name_know_the_second_of_two_text_labels() -> None:
     oof = make_oof(2)
     as_text = replace(oof, classes=np.array(["no", "yes"], dtype=object))
     as_codes = replace(oof, classes=np.array([0, 1]))
-    boards = [leaderboard(assemble(table, "mean", seed=0), "f1", threshold=0.5) for table in (as_text, as_codes)]
+    boards = [leaderboard(assembled(table, "mean", seed=0), "f1", threshold=0.5) for table in (as_text, as_codes)]
     pd.testing.assert_frame_equal(*boards)
 
 
 def test_a_callable_that_takes_no_weights_scores_without() -> None:
     oof = make_oof(2)
     uneven = replace(oof, weight=np.linspace(0.5, 2, len(oof.target)))
-    board = leaderboard(assemble(uneven, "mean", seed=0), lambda est, X, y: est.score(X, y), threshold=0.5)
+    board = leaderboard(assembled(uneven, "mean", seed=0), lambda est, X, y: est.score(X, y), threshold=0.5)
     for _, row in board.iterrows():
-        margin = assemble(uneven, "mean", seed=0).oof.margins[row["member"]][:, 0]
+        margin = assembled(uneven, "mean", seed=0).oof.margins[row["member"]][:, 0]
         assert row["score"] == np.mean((margin > 0) == uneven.target)

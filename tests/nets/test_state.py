@@ -12,14 +12,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from _estimators import Perceptron
-from _nets import NETS, REGRESSORS, TABLE_NETS, target, tiny, without_dropout
+from _nets import NETS, REGRESSORS, TABLE_NETS, module_class, target, tiny, without_dropout
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 import hybridlearn.nets._base
 from hybridlearn._device import present_devices
-from hybridlearn.modules import FTTransformer, PeriodicEmbedding, PiecewiseLinearEmbedding, ResNet, TabM, TabularNet
+from hybridlearn.modules import FTTransformer, PeriodicEmbedding, PiecewiseLinearEmbedding, ResNet, TabM
 from hybridlearn.nets import (
     FTTransformerRegressor,
     ModuleRegressor,
@@ -168,7 +167,7 @@ def test_what_is_kept_is_plain(cls: type, numbers: np.ndarray, noisy: np.ndarray
     assert type(net.history_) is list
     assert {type(value) for record in net.history_ for value in record.values()} <= {int, float}
     assert [record["epoch"] for record in net.history_] == list(range(1, net.n_iter_ + 1))
-    assert type(net.module_) is (Perceptron if "Module" in cls.__name__ else TabularNet)
+    assert type(net.module_) is module_class(cls)
     assert not any(part.training for part in net.module_.modules())
     assert not [name for name, value in vars(net).items() if "skorch" in type(value).__module__]
     net.margin(numbers)
@@ -257,15 +256,15 @@ def test_an_interrupt_in_the_middle_of_training_is_not_swallowed(
 ) -> None:
     passes = []
 
-    def forward(self: TabularNet, x_num: torch.Tensor, x_cat: torch.Tensor) -> torch.Tensor:
+    def forward(self: torch.nn.Module, x_num: torch.Tensor, x_cat: torch.Tensor) -> torch.Tensor:
         passes.append(len(x_num))
         if len(passes) == 8:
             raise KeyboardInterrupt
         return original(self, x_num, x_cat)
 
-    original = TabularNet.forward
+    original = module_class(cls).forward
     net = tiny(cls, max_epochs=3).fit(numbers, target(cls, noisy))
-    monkeypatch.setattr(TabularNet, "forward", forward)
+    monkeypatch.setattr(module_class(cls), "forward", forward)
     with pytest.raises(KeyboardInterrupt):
         net.fit(numbers, target(cls, noisy))
     assert not hasattr(net, "module_")

@@ -5,7 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from _nets import CLASSIFIERS, NETS, REGRESSORS, target, tiny, without_dropout
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 from sklearn.metrics import log_loss, mean_squared_error
+
+from hybridlearn._protocols import StopsEarly
 
 
 @pytest.mark.parametrize("fraction", [0.15, 0.4])
@@ -25,6 +29,32 @@ def test_groups_are_respected(cls: type, numbers: np.ndarray, noisy: np.ndarray)
     stops = np.isin(np.arange(120), net.stopping_rows_)
     assert 0 < stops.sum() < 120
     assert not set(groups[stops]) & set(groups[~stops])
+
+
+@pytest.mark.parametrize("cls", NETS)
+def test_the_latest_rows_stop_those_strictly_before_them(cls: type, numbers: np.ndarray, noisy: np.ndarray) -> None:
+    time = np.random.default_rng(0).permutation(120) // 3
+    weight = (np.arange(120) % 3 > 0).astype(float)
+    net = tiny(cls, max_epochs=1).fit(numbers, target(cls, noisy), sample_weight=weight, time=time.astype("M8[D]"))
+    stopping, training = net.stopping_rows_, np.setdiff1d(np.flatnonzero(weight), net.stopping_rows_)
+    assert len(stopping) == pytest.approx(0.15 * 80, abs=3)
+    assert weight[stopping].all()
+    assert time[training].max() < time[stopping].min()
+
+
+@pytest.mark.parametrize("cls", CLASSIFIERS)
+def test_a_class_may_come_after_all_rows_that_train(cls: type, numbers: np.ndarray) -> None:
+    net = tiny(cls, max_epochs=2).fit(numbers, np.repeat([0, 1, 2], [60, 50, 10]), time=np.arange(120))
+    assert net.stopping_rows_.min() < 110
+    assert net.predict_proba(numbers).shape == (120, 3)
+
+
+@pytest.mark.parametrize("cls", NETS)
+def test_rows_of_one_time_cannot_be_split(cls: type, numbers: np.ndarray, noisy: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="all rows are of one time; set early_stopping=False"):
+        tiny(cls).fit(numbers, target(cls, noisy), time=np.ones(120))
+    with pytest.raises(ValueError, match="give groups or time, not both"):
+        tiny(cls).fit(numbers, target(cls, noisy), groups=np.arange(120), time=np.arange(120))
 
 
 @pytest.mark.parametrize("cls", NETS)
@@ -77,6 +107,27 @@ def test_a_regressor_keeps_the_weights_with_the_least_error_on_the_stopping_rows
     net.target_range_ = np.array([[-np.inf], [np.inf]])  # the loss knows no limits
     error = mean_squared_error(noisy[rows], net.predict(numbers[rows]), sample_weight=weight[rows])
     assert error / net.target_scale_[0] ** 2 == pytest.approx(min(losses), rel=1e-5)
+
+
+@pytest.mark.parametrize("cls", NETS)
+def test_the_rounds_found_are_those_up_to_the_best_epoch(cls: type, numbers: np.ndarray, noisy: np.ndarray) -> None:
+    y = target(cls, noisy)
+    net = without_dropout(cls, **OVERFITS).fit(numbers, y)
+    assert isinstance(net, StopsEarly)
+    best = int(np.argmin([record["valid_loss"] for record in net.history_])) + 1
+    assert net.rounds_found() == {"early_stopping": False, "max_epochs": best}
+    straight = clone(net).set_params(**net.rounds_found()).fit(numbers, y)
+    assert straight.n_iter_ == best
+    assert straight.rounds_found() == {}
+    with pytest.raises(NotFittedError):
+        clone(net).rounds_found()
+
+
+def test_a_net_that_was_never_stopped_found_as_many_rounds_as_it_ran(numbers: np.ndarray, noisy: np.ndarray) -> None:
+    net = tiny(REGRESSORS[0])
+    for _ in range(3):
+        net.partial_fit(numbers, noisy)
+    assert net.rounds_found() == {"early_stopping": False, "max_epochs": 3}
 
 
 @pytest.mark.parametrize("cls", REGRESSORS)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from _nets import TABLE_NETS, tiny, without_dropout
+from _nets import TABLE_NETS, category_tables, tiny, without_dropout
 
 from hybridlearn.nets import TabularMLPClassifier, TabularMLPRegressor
 from hybridlearn.table import UnseenCategoryWarning
@@ -82,7 +82,7 @@ def test_unseen_levels_give_one_warning_and_the_prediction_of_a_neutral_level(cl
     assert len(caught) == 1
     with pytest.warns(UnseenCategoryWarning, match="'job'"):
         np.testing.assert_array_equal(net.predict_proba(X.assign(job="acrobat")), probability)
-    assert not net.module_.embedding.categorical.tables[0].weight[0].detach().any(), "no row of the fit has moved it"
+    assert not any(tables[0].weight[0].detach().any() for tables in category_tables(net)), "no row has moved it"
 
 
 @pytest.mark.parametrize("cls", TABLE_CLASSIFIERS)
@@ -90,7 +90,7 @@ def test_levels_beyond_the_most_frequent_share_one_embedding(cls: type) -> None:
     X = pd.DataFrame({"c": ["a"] * 20 + ["b"] * 20 + list("cdefghijkl") * 2})
     y = np.arange(60) % 2
     net = tiny(cls, max_levels=2).fit(X, y)
-    assert [table.num_embeddings for table in net.module_.embedding.categorical.tables] == [4]
+    assert {table.num_embeddings for tables in category_tables(net) for table in tables} == {4}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         probability = net.predict_proba(pd.DataFrame({"c": ["c", "l", "a"]}))

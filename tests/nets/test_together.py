@@ -117,6 +117,21 @@ def test_class_weights_and_losses_of_labels_have_their_own_too() -> None:
             np.testing.assert_allclose(fit.estimator.margin(X), net.fit(fit.X, fit.y).margin(X), rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.usefixtures("no_loop")
+def test_time_goes_together_too() -> None:
+    X, y = data_for(TabularMLPClassifier)
+    time = np.random.default_rng(0).permutation(N_ROWS) // 2
+    nets = [tiny(TabularMLPClassifier, random_state=i) for i in range(3)]
+    fits = fits_of([clone(net) for net in nets], X, y, [{"time": time}] * 3)
+    assert TabularMLPClassifier.fit_together(fits) == [None] * 3
+    for net, fit in zip(nets, fits, strict=True):
+        net.fit(fit.X, fit.y, **fit.params)
+        stopping, time_of_fit = fit.estimator.stopping_rows_, fit.params["time"]
+        np.testing.assert_array_equal(stopping, net.stopping_rows_)
+        assert np.delete(time_of_fit, stopping).max() < time_of_fit[stopping].min()
+        np.testing.assert_allclose(fit.estimator.margin(X), net.margin(X), rtol=1e-3, atol=1e-4)
+
+
 # -- who goes with whom
 
 

@@ -27,8 +27,10 @@ Y = np.array(["no", "yes", "no", "maybe", "yes", "no"])
 GROUPS = ["u", "u", "v", "v", "w", "w"]
 
 
-def read(estimator: Any = None, X: Any = X, y: Any = Y, weight: Any = None, groups: Any = None) -> TrainingRows:
-    return read_training_rows(Classifier() if estimator is None else estimator, X, y, weight, groups)
+def read(
+    estimator: Any = None, X: Any = X, y: Any = Y, weight: Any = None, groups: Any = None, time: Any = None
+) -> TrainingRows:
+    return read_training_rows(Classifier() if estimator is None else estimator, X, y, weight, groups, time=time)
 
 
 def test_everything_is_kept_where_nothing_is_said_of_weights() -> None:
@@ -40,6 +42,7 @@ def test_everything_is_kept_where_nothing_is_said_of_weights() -> None:
     assert rows.target.tolist() == [1, 2, 1, 0, 2, 1]
     assert rows.weight.tolist() == [1] * 6
     assert rows.groups is None
+    assert rows.time is None
     assert rows.positions.tolist() == list(range(6))
     assert len(rows) == 6
 
@@ -101,6 +104,24 @@ def test_the_two_sides_of_a_split_are_a_partition(groups: Any) -> None:
         assert not set(training.groups) & set(stopping.groups)
 
 
+def test_the_order_in_time_goes_wherever_the_rows_go() -> None:
+    rows = read(weight=[1, 0, 2, 3, 4, 5], time=[6.0, 0, 5, 4, 5, 1])
+    assert rows.time.tolist() == [3, 2, 1, 2, 0], "as if the row of weight zero had never been"
+    assert rows.reweighted(np.full(5, 2.0)).time is rows.time
+    some = rows.take(np.array([4, 1]))
+    assert some.time.tolist() == [0, 2]
+    assert some.groups is None
+
+
+def test_a_split_in_time_lets_the_latest_rows_stop() -> None:
+    time = np.random.default_rng(0).permutation(40) // 2
+    rows = read(X=pd.DataFrame({"n": np.arange(40.0)}), y=np.arange(40) % 2, time=time)
+    training, stopping = rows.split(stratify=True, fraction=0.25, seed=0)
+    assert len(stopping) == 10
+    assert time[training.positions].max() < time[stopping.positions].min()
+    assert training.time.max() < stopping.time.min()
+
+
 def test_other_readers_give_other_tables() -> None:
     rows = read_training_rows(
         Regressor(), np.eye(3), [1.0, 2, 3], [1, 0, 1], None, lambda _, X, **__: read_raw_table(X)
@@ -125,6 +146,9 @@ def test_other_readers_give_other_tables() -> None:
         pytest.param({"weight": [1] * 5}, r"sample_weight.shape == \(5,\), expected \(6,\)", id="weights too short"),
         pytest.param({"groups": GROUPS[:5]}, "inconsistent numbers of samples", id="groups too short"),
         pytest.param({"groups": [*GROUPS[:5], None]}, "groups is missing for 1 rows", id="missing group"),
+        pytest.param({"time": range(5)}, "inconsistent numbers of samples", id="times too short"),
+        pytest.param({"time": GROUPS}, "time must hold numbers or points in time", id="times of text"),
+        pytest.param({"groups": GROUPS, "time": range(6)}, "give groups or time, not both", id="groups and times"),
         pytest.param({"X": X.iloc[:1], "y": Y[:1]}, "n_samples = 1", id="a table of one row"),
         pytest.param({"y": X["c"]}, r"column 'c' of X is the target itself; drop it: X.drop\(columns='c'\)", id="leak"),
     ],

@@ -8,10 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import xgboost as xgb
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 from sklearn.metrics import log_loss, root_mean_squared_error
 from sklearn.preprocessing import TargetEncoder
 from sklearn.utils.class_weight import compute_sample_weight
 
+from hybridlearn._protocols import StopsEarly
 from hybridlearn.table import UnseenCategoryWarning
 from hybridlearn.trees import BoostedTreesClassifier, BoostedTreesRegressor, _boosted
 from hybridlearn.trees._encoding import TreeEncoder
@@ -194,6 +197,17 @@ def test_all_rows_are_boosted_for_the_rounds_that_served_best(weight: np.ndarray
     np.testing.assert_array_equal(model.margin(X), straight.margin(X))
 
 
+def test_the_rounds_found_give_the_same_booster_without_a_search() -> None:
+    X, y, model = searched(None)
+    assert isinstance(model, StopsEarly)
+    assert model.rounds_found() == {"early_stopping": False, "n_estimators": model.n_iter_}
+    straight = clone(model).set_params(**model.rounds_found()).fit(X, y)
+    np.testing.assert_array_equal(model.margin(X), straight.margin(X))
+    assert straight.rounds_found() == {}
+    with pytest.raises(NotFittedError):
+        BoostedTreesRegressor().rounds_found()
+
+
 @pytest.mark.parametrize("weight", [None, WEIGHT], ids=["plain", "weighted"])
 def test_the_history_is_the_loss_of_rows_that_the_search_has_not_seen(weight: np.ndarray | None) -> None:
     X, y, model = searched(weight)
@@ -249,6 +263,69 @@ def test_groups_that_cannot_be_split_are_named() -> None:
     X, y = table()
     with pytest.raises(ValueError, match=r"groups cannot be split .*early_stopping=False"):
         BoostedTreesRegressor(**QUICK).fit(X, y, groups=np.zeros(len(y)))
+
+
+# time
+
+
+TIME = pd.date_range("2024-01-01", periods=60, tz="Europe/Berlin")[np.random.default_rng(5).permutation(240) // 4]
+
+
+@pytest.mark.parametrize("cls", [BoostedTreesClassifier, BoostedTreesRegressor])
+def test_the_latest_rows_stop_those_strictly_before_them(cls: type) -> None:
+    X, y = table()
+    y = y > 1 if cls is BoostedTreesClassifier else y
+    weight = np.random.default_rng(0).integers(0, 3, len(y)).astype(float)
+    model = cls(**QUICK, validation_fraction=0.25).fit(X, y, sample_weight=weight, time=TIME)
+    kept = np.flatnonzero(weight)
+    stopping, training = model.stopping_rows_, np.setdiff1d(kept, model.stopping_rows_)
+    assert weight[stopping].all()
+    assert len(stopping) / len(kept) == pytest.approx(0.25, abs=2 / len(kept))
+    assert TIME[training].max() < TIME[stopping].min()
+
+
+def test_target_codes_of_both_fits_follow_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    X, y = table()
+    encoded: list[np.ndarray] = []
+
+    class Recorder(TreeEncoder):
+        def fit_transform(self, *args: Any, **kwargs: Any) -> np.ndarray:
+            encoded.append(super().fit_transform(*args, **kwargs))
+            return encoded[-1]
+
+    monkeypatch.setattr(_boosted, "TreeEncoder", Recorder)
+    BoostedTreesRegressor(**QUICK).fit(X, y, time=TIME)
+    early = TIME.day_of_year.to_numpy() < 30
+    BoostedTreesRegressor(**QUICK).fit(X, np.where(early, y, y + 100), time=TIME)
+    search, everything, search_again, everything_again = encoded
+    np.testing.assert_array_equal(everything[early], everything_again[early])
+    assert not np.array_equal(everything[~early], everything_again[~early], equal_nan=True)
+    assert np.isnan(search[:, -1]).any()
+    assert not np.array_equal(search, search_again, equal_nan=True), "later rows of the search see the change too"
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_a_class_may_come_late(n_classes: int) -> None:
+    """Then the rows that train in the search do not hold it; those of the last fit do."""
+    X, y = table()
+    labels = np.where(TIME.day_of_year > 55, n_classes - 1, classes(y, 2) * (n_classes - 2))
+    model = BoostedTreesClassifier(**QUICK).fit(X, labels, time=TIME)
+    assert model.predict_proba(X).shape == (240, n_classes)
+    assert set(labels[np.setdiff1d(np.arange(240), model.stopping_rows_)]) == set(range(n_classes - 1))
+
+
+def test_rows_of_one_time_can_be_boosted_but_not_searched() -> None:
+    X, y = table()
+    with pytest.raises(ValueError, match=r"all rows are of one time; set early_stopping=False"):
+        BoostedTreesRegressor(**QUICK).fit(X, y, time=np.zeros(240))
+    model = BoostedTreesRegressor(**QUICK, early_stopping=False).fit(X, y, time=np.zeros(240))
+    assert np.isfinite(model.predict(X)).all()
+
+
+def test_groups_and_time_exclude_each_other() -> None:
+    X, y = table()
+    with pytest.raises(ValueError, match="give groups or time, not both"):
+        BoostedTreesRegressor(**QUICK).fit(X, y, groups=TIME, time=TIME)
 
 
 # labels

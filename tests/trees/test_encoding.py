@@ -37,8 +37,10 @@ def table(seed: int = 0) -> pd.DataFrame:
     return X
 
 
-def training_rows(X: pd.DataFrame, target: np.ndarray, groups: np.ndarray | None = None) -> TrainingRows:
-    return TrainingRows(X, target, np.ones(len(X)), groups, np.arange(len(X)), len(X))
+def training_rows(
+    X: pd.DataFrame, target: np.ndarray, groups: np.ndarray | None = None, time: np.ndarray | None = None
+) -> TrainingRows:
+    return TrainingRows(X, target, np.ones(len(X)), groups, np.arange(len(X)), len(X), time)
 
 
 def target_of(kind: str, seed: int = 1) -> np.ndarray:
@@ -52,9 +54,11 @@ def encoder() -> TreeEncoder:
     return TreeEncoder(max_onehot_levels=8, native=False)
 
 
-def fit_transform(X: pd.DataFrame, target: np.ndarray, groups: np.ndarray | None = None) -> np.ndarray:
+def fit_transform(
+    X: pd.DataFrame, target: np.ndarray, groups: np.ndarray | None = None, time: np.ndarray | None = None
+) -> np.ndarray:
     classification = target.dtype.kind == "i"
-    return encoder().fit_transform(training_rows(X, target, groups), classification=classification, seed=SEED)
+    return encoder().fit_transform(training_rows(X, target, groups, time), classification=classification, seed=SEED)
 
 
 def coded_columns(X: pd.DataFrame) -> pd.DataFrame:
@@ -124,6 +128,70 @@ def test_no_code_depends_on_the_rows_own_group() -> None:
     after = fit_transform(X, target, groups)
     np.testing.assert_array_equal(before[groups == 7], after[groups == 7])
     assert (before != after).any()
+
+
+TIME = np.random.default_rng(2).integers(0, 40, N_ROWS)
+
+
+@pytest.mark.parametrize("kind", ["binary", "multiclass", "continuous"])
+def test_target_codes_in_time_are_those_of_earlier_blocks_by_hand(kind: str) -> None:
+    X, target = table(), target_of(kind)
+    by_hand = np.full((N_ROWS, 6 if kind == "multiclass" else 2), np.nan)
+    blocks = folds(None, None, n_rows=N_ROWS, n_splits=5, seed=SEED, time=TIME)
+    for train, test in blocks:
+        learned = TargetEncoder(target_type=kind).fit(coded_columns(X).iloc[train], target[train])
+        by_hand[test] = learned.transform(coded_columns(X).iloc[test])
+    codes = fit_transform(X, target, time=TIME)[:, 4:]
+    np.testing.assert_allclose(codes, by_hand, rtol=0, atol=1e-12)
+    assert np.isnan(codes[blocks[0][0]]).all()
+    assert 15 < len(blocks[0][0]) < 25
+
+
+@given(moment=st.integers(0, 39), kind=st.sampled_from(["binary", "multiclass", "continuous"]))
+def test_no_code_depends_on_a_row_of_its_own_time_or_later(moment: int, kind: str) -> None:
+    X, target = table(), target_of(kind)
+    before = fit_transform(X, target, time=TIME)
+    changed = np.where(moment <= TIME, np.roll(target, 1), target)
+    after = fit_transform(X, changed, time=TIME)
+    np.testing.assert_array_equal(before[moment >= TIME], after[moment >= TIME])
+
+
+def test_later_codes_do_depend_on_earlier_rows() -> None:
+    X, target = table(), target_of("continuous")
+    moved = (fit_transform(X, target, time=TIME) != fit_transform(X, np.where(TIME < 5, 9, target), time=TIME))[:, 4:]
+    assert moved[TIME > 20].all()
+
+
+@pytest.mark.parametrize("kind", ["binary", "multiclass", "continuous"])
+def test_rows_of_one_time_have_no_codes_but_give_codes_to_new_rows(kind: str) -> None:
+    X, target = table(), target_of(kind)
+    learned = encoder()
+    rows = training_rows(X, target, time=np.zeros(N_ROWS, dtype=np.int64))
+    codes = learned.fit_transform(rows, classification=kind != "continuous", seed=SEED)
+    expected = TargetEncoder(target_type=kind).fit(coded_columns(X), target).transform(coded_columns(X))
+    assert codes.shape == (N_ROWS, 4 + expected.shape[1])
+    assert np.isnan(codes[:, 4:]).all()
+    np.testing.assert_allclose(learned.transform(X)[:, 4:], expected, rtol=0, atol=1e-12)
+
+
+def test_two_times_are_enough_for_codes() -> None:
+    time = (np.arange(N_ROWS) >= 90).astype(np.int64)
+    codes = fit_transform(table(), target_of("continuous"), time=time)[:, 4:]
+    np.testing.assert_array_equal(np.isnan(codes), np.repeat(time[:, None] == 0, 2, axis=1))
+
+
+@pytest.mark.parametrize("present", [[0], [1, 2], [0, 2]], ids=str)
+def test_a_side_of_a_split_may_have_lost_classes(present: list[int]) -> None:
+    """As the earlier rows often have: they hold codes of all that ``fit`` was given, not each of them."""
+    X, target = table(), np.array(present)[np.arange(N_ROWS) % len(present)]
+    expected = TargetEncoder(target_type="binary").fit(coded_columns(X), target == present[-1])
+    learned = encoder()
+    learned.fit_transform(training_rows(X, target, time=TIME), classification=True, seed=SEED)
+    if len(present) > 1:
+        np.testing.assert_allclose(
+            learned.transform(X)[:, 4:], expected.transform(coded_columns(X)), rtol=0, atol=1e-12
+        )
+    assert learned.transform(X).shape == (N_ROWS, 6)
 
 
 def test_few_levels_become_one_column_each() -> None:

@@ -1,0 +1,329 @@
+"""What every hybrid shares: one way from a table to an out-of-fold table to a sum of margins."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import pandas as pd
+from sklearn.base import clone
+from sklearn.metrics import check_scoring
+from sklearn.utils import Bunch, get_tags
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from hybridlearn._compat import BaseComposition, CallbackSupportMixin
+from hybridlearn._extras import require
+from hybridlearn._fitting import whole_fit
+from hybridlearn._progress import FitProgress
+from hybridlearn._protocols import StopsEarly
+from hybridlearn._random import RandomState, draw_seed, seed_nested
+from hybridlearn._splits import Split
+from hybridlearn.crossfit import (
+    FoldModel,
+    OutOfFold,
+    check_can_score,
+    cross_fit_rows,
+    fit_model,
+    fold_margins,
+    make_splits,
+)
+from hybridlearn.ensemble._assembly import Assembly, Calibrated, leaderboard
+from hybridlearn.ensemble._blend import Blend
+from hybridlearn.table import Schema, TrainingRows, UnseenCategoryWarning, read_raw_table, read_training_rows
+
+Members = list[tuple[str, Any]]
+
+
+@dataclass(frozen=True)
+class Work:
+    """A fit under way: its rows, the labels of their codes (None in regression), whether they are weighted, a seed."""
+
+    rows: TrainingRows
+    classes: np.ndarray | None
+    weighted: bool
+    seed: int
+
+    @property
+    def n_classes(self) -> int:
+        """0 in regression."""
+        return 0 if self.classes is None else len(self.classes)
+
+    def check_classes(self, splits: list[Split]) -> None:
+        """A ValueError unless every training part holds every class."""
+        for train, _ in splits if self.classes is not None else []:
+            lacking = np.setdiff1d(np.arange(self.n_classes), self.rows.target[train])
+            if len(lacking):
+                raise ValueError(
+                    f"classes {self.classes[lacking].tolist()} are missing from an inner training part; merge rare "  # type: ignore[index]
+                    "classes, or take fewer folds"
+                )
+
+
+class BaseMeta(CallbackSupportMixin, BaseComposition):
+    """What hands a table on to other estimators."""
+
+    _parameter_constraints: ClassVar[dict] = {
+        "device": [str],
+        "n_jobs": [int, None],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        *,
+        device: str = "auto",
+        n_jobs: int | None = None,
+        random_state: RandomState = None,
+        verbose: int = 0,
+    ):
+        self.device = device
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def _inner_estimators(self) -> Members:
+        """The estimators that get the table; none where the parameters cannot be used."""
+        raise NotImplementedError
+
+    def _check_parameters(self) -> None:
+        """Raise a clear error on members that cannot be used."""
+        raise NotImplementedError
+
+    def _read_work(self, X: Any, y: Any, sample_weight: Any, groups: Any, time: Any) -> Work:
+        """Validate what was handed to ``fit``."""
+        rows = read_training_rows(self, X, y, sample_weight, groups, reader=type(self)._read, time=time)
+        if isinstance(rows.X, pd.DataFrame):
+            # rows of weight 0 are as if they had never been
+            self.schema_ = Schema.from_data(rows.X)
+        _check_sparse(rows.X, self._inner_estimators())
+        classes = getattr(self, "classes_", None)
+        return Work(rows, classes, sample_weight is not None, draw_seed(self.random_state))
+
+    def _read(self, X: Any, *, reset: bool) -> Any:
+        """`X` as the members get it."""
+        table = read_raw_table(X, any_object=get_tags(self).input_tags.string)
+        validate_data(self, X if isinstance(X, pd.DataFrame) else table, reset=reset, skip_check_array=True)
+        if not isinstance(table, pd.DataFrame):
+            return table
+        if reset:
+            self.schema_ = Schema.from_data(table)
+        return self.schema_.settled(table)
+
+    def _read_new(self, X: Any) -> Any:
+        """New rows as the members get them; levels never seen are told of once, not once a fold model."""
+        check_is_fitted(self)
+        table = self._read(X, reset=False)
+        if isinstance(table, pd.DataFrame):
+            self.schema_.warn_unseen(table)
+        return table
+
+    def _progress(self, n_tasks: int | None) -> FitProgress:
+        return FitProgress(self, n_tasks, unit="fit", verbose=self.verbose)
+
+    def _on_device(self, member: Any) -> Any:
+        """A clone of a member, on the ensemble's device where it leaves its own open."""
+        member = clone(member)
+        params = member.get_params(deep=True)
+        names = [name for name in params if name == "device" or name.endswith("__device")]
+        return member.set_params(**{name: self.device for name in names if params[name] == "auto"})
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        inputs = [get_tags(member).input_tags for _, member in self._inner_estimators()]
+        tags.input_tags.sparse = all(i.sparse for i in inputs)
+        tags.input_tags.allow_nan = all(i.allow_nan for i in inputs)
+        tags.input_tags.string = all(i.string for i in inputs)
+        tags.input_tags.categorical = all(i.categorical for i in inputs)
+        return tags
+
+
+class BaseEnsemble(BaseMeta):
+    """From `X` to margins; a family cross-fits its members and says what combines them."""
+
+    _parameter_constraints: ClassVar[dict] = {**BaseMeta._parameter_constraints, "scoring": [str, callable]}
+
+    def _learn(self, work: Work) -> None:
+        """Cross-fit and :meth:`_keep`."""
+        raise NotImplementedError
+
+    @whole_fit
+    def fit(self, X: Any, y: Any, *, sample_weight: Any = None, groups: Any = None, time: Any = None) -> Self:
+        """Cross-fit the members and learn from their out-of-fold margins what to make of them.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or DataFrame of shape (n_rows, n_columns)
+            Handed to the members as it is; the default members take numbers, booleans, datetimes and categories
+            with missing values, and no sparse matrix.
+        y : array-like of shape (n_rows,)
+            Target.
+        sample_weight : array-like of shape (n_rows,), optional
+            Weighs rows in members, blend and scores; rows of weight 0 are left out. Default: 1 each.
+        groups : array-like of shape (n_rows,), optional
+            Rows of one group share a fold, and a side of each inner split.
+        time : array-like of shape (n_rows,), optional
+            Numbers or datetimes. Folds go forward in time, and so does each inner split: of early stopping, of the
+            blend, of calibration. Folds of a splitter that do so in the order of the rows, such as `TimeSeriesSplit`,
+            have the same effect.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        MemberError
+            Naming the member that failed.
+        ValueError
+            On data, folds or parameters that cannot be used; the message names them.
+        """
+        self._check_parameters()
+        check_scoring(self, self.scoring)
+        work = self._read_work(X, y, sample_weight, groups, time)
+        self._check_target()
+        check_can_score(work.rows.target, work.rows.weight, work.classes, self.scoring)
+        self._learn(work)
+        return self
+
+    def _splits(self, work: Work, cv: Any) -> tuple[Work, list[Split]]:
+        """At least two folds, and the work with the order of time that they may follow."""
+        rows, splits = make_splits(cv, work.rows, classes=work.classes, seed=work.seed)
+        if len(splits) < 2:
+            raise ValueError("cv gave one fold; the blend needs two, to be judged by weights of the other")
+        return Work(rows, work.classes, work.weighted, work.seed), splits
+
+    def _cross_fit(self, members: Members, work: Work, splits: list[Split], progress: FitProgress) -> OutOfFold:
+        return cross_fit_rows(
+            members,
+            work.rows,
+            splits,
+            classes=work.classes,
+            weighted=work.weighted,
+            on_error="raise",
+            n_jobs=self.n_jobs,
+            seed=work.seed,
+            on_fit=lambda name: progress.step({"member": name}),
+        )
+
+    def _keep(self, assembly: Assembly, models: dict[str, list[FoldModel]]) -> None:
+        """The end of a fit: what was learned, and the models that predict."""
+        self.oof_, self.ledger_ = assembly.oof, assembly.oof.ledger
+        self._final_, self._by_fold_ = assembly.final.combiner, assembly.by_fold
+        self.temperature_ = assembly.final.temperature
+        if isinstance(self._final_, Blend):
+            self.weights_ = pd.Series(self._final_.weights, index=assembly.oof.members, name="weight")
+            self.intercept_ = self._final_.intercept
+        self.leaderboard_ = leaderboard(assembly, self.scoring, threshold=getattr(self, "threshold", 0.5))
+        self.models_ = models
+        self.estimators_ = [[model.estimator for model in own] for own in models.values()]
+        self.named_estimators_ = Bunch(**dict(zip(models, self.estimators_, strict=True)))
+
+    def member_margins(self, X: Any) -> dict[str, np.ndarray]:
+        """Margin of each member: the mean over its fold models.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or DataFrame of shape (n_rows, n_columns)
+
+        Returns
+        -------
+        dict of str to ndarray of shape (n_rows, n_outputs), float64
+        """
+        return self._member_margins(self._read_new(X))
+
+    def _member_margins(self, table: Any) -> dict[str, np.ndarray]:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UnseenCategoryWarning)
+            return {
+                name: np.mean(fold_margins(models, [table] * len(models)), axis=0)
+                for name, models in self.models_.items()
+            }
+
+    def margin(self, X: Any) -> np.ndarray:
+        """Calibrated margin: of a blend, ``(intercept_ + sum of weights_ * member_margins(X)) / temperature_``.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or DataFrame of shape (n_rows, n_columns)
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_outputs), float64
+        """
+        table = self._read_new(X)
+        margins = self._member_margins(table)
+        if hasattr(self, "weights_"):
+            total = self.intercept_ + sum(self.weights_[name] * margin for name, margin in margins.items())
+        else:
+            total = self._final_.margin(np.stack(list(margins.values())), table)
+        return total / self.temperature_
+
+    def judge(self, fold: int) -> Calibrated:
+        """What combined the members' margins of a fold, learned without it."""
+        return self._by_fold_[fold]
+
+    def plot_blend(self, ax: Any = None) -> Any:
+        """Draw the weight of each member beside its out-of-fold score, the best at the top.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Default: new axes.
+
+        Returns
+        -------
+        matplotlib Axes
+        """
+        check_is_fitted(self)
+        if ax is None:
+            ax = require("matplotlib.pyplot", purpose="plot_blend").subplots()[1]
+        board = self.leaderboard_[::-1]
+        bars = ax.barh(board["member"], board["weight"].fillna(0.0))
+        ax.bar_label(bars, labels=[f"{score:.4g}" for score in board["score"]], padding=3)
+        ax.set(xlabel="weight (at the bars: out-of-fold score)", title=type(self).__name__)
+        ax.margins(x=0.2)
+        return ax
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "named_estimators_")
+
+
+def _check_sparse(table: Any, members: Members) -> None:
+    refusing = [name for name, member in members if not get_tags(member).input_tags.sparse]
+    if hasattr(table, "tocsr") and refusing:
+        raise TypeError(f"X is a sparse matrix, which members {refusing} do not take; use X.toarray()")
+
+
+def refitted(members: Members, oof: OutOfFold, work: Work) -> dict[str, list[FoldModel]]:
+    """Rows that no test part holds must not be lost: each member once more, on all rows.
+
+    Who stops early runs for the rounds or epochs that it found on the largest training part.
+    """
+    rng = np.random.RandomState(work.seed)
+    seeded = {name: seed_nested(clone(member), rng) for name, member in members}
+    return {
+        name: [
+            fit_model(
+                _as_long_as(max(oof.models[name], key=lambda model: model.n_train).estimator, member),
+                work.rows,
+                n_classes=work.n_classes,
+                weighted=work.weighted,
+                seed=work.seed,
+            )
+        ]
+        for name, member in seeded.items()
+    }
+
+
+def _as_long_as(fitted: Any, member: Any) -> Any:
+    """The member, told to run as long as a fitted one of its kind found best."""
+    prefix = ""
+    while hasattr(fitted, "steps"):
+        step, fitted = fitted.steps[-1]
+        prefix += f"{step}__"
+    if isinstance(fitted, StopsEarly):
+        member.set_params(**{f"{prefix}{name}": value for name, value in fitted.rounds_found().items()})
+    return member
