@@ -28,6 +28,10 @@ EXPECTED_FAILURES: dict[str, dict[str, str]] = {
         for ensemble in ("Hybrid", "HybridStacking", "HybridBagging", "HybridBoosting", "Concat")
         for kind in ("Classifier", "Regressor")
     },
+    "HybridBaggingClassifier": {
+        WEIGHTS_ARE_REPETITIONS: CROSS_FITTED,
+        "check_sample_weight_equivalence_on_sparse_data": CROSS_FITTED,
+    },
     **{
         f"{family}{kind}": {WEIGHTS_ARE_REPETITIONS: MINI_BATCHES}
         for family in SMALL_NETS

@@ -103,7 +103,9 @@ class FoldModel:
     n_classes : int
         Classes of the whole target; 0 in regression.
     shift : ndarray of shape (n_outputs,) or None, default=None
-        Added to each margin: what puts back a prior of the classes that sampling has changed.
+        Added to each margin: where learning started, or what puts back a prior that sampling has changed.
+    is_step : bool, default=False
+        Whether the estimator has learned what is to be added to margins: of a class that it has not seen, nothing.
     """
 
     estimator: Any
@@ -111,6 +113,7 @@ class FoldModel:
     present: np.ndarray | None
     n_classes: int
     shift: np.ndarray | None = None
+    is_step: bool = False
 
     @property
     def lacks_classes(self) -> bool:
@@ -126,8 +129,11 @@ class FoldModel:
         floor = 1 / (2 * self.n_train)
         if not self.lacks_classes:
             return margin(self.estimator, X, floor=floor)
-        seen = _log_probabilities(self.estimator, X, floor)
-        full = np.full((len(seen), self.n_classes), np.log(floor))
+        if self.is_step:
+            seen, elsewhere = _one_a_class(self.estimator, X, floor), 0.0
+        else:
+            seen, elsewhere = log_softmax(_one_a_class(self.estimator, X, floor), axis=1), np.log(floor)
+        full = np.full((len(seen), self.n_classes), elsewhere)
         full[:, self.present] = seen
         return full[:, [1]] - full[:, [0]] if self.n_classes == 2 else centred(full)
 
@@ -141,11 +147,9 @@ def fold_margins(models: Sequence[FoldModel], tables: Sequence[Any]) -> list[np.
     return estimators[0].margins_together(estimators, tables)
 
 
-def _log_probabilities(estimator: Any, X: Any, floor: float) -> np.ndarray:
-    """Log-probabilities of the classes that the estimator knows, shape (n_rows, n_known)."""
+def _one_a_class(estimator: Any, X: Any, floor: float) -> np.ndarray:
+    """Margins of the classes that the estimator knows, shape (n_rows, n_known)."""
     if len(estimator.classes_) == 1:
         return np.zeros((X.shape[0], 1))
     known = margin(estimator, X, floor=floor)
-    if known.shape[1] == 1:
-        known = np.column_stack([-known / 2, known / 2])
-    return log_softmax(known, axis=1)
+    return np.column_stack([-known / 2, known / 2]) if known.shape[1] == 1 else known

@@ -124,8 +124,17 @@ def fit_model(estimator: Any, training: TrainingRows, *, n_classes: int, weighte
         training = replace(training, target=target)
         model = fit_calibrated(estimator, training, fit_params, weighted=weighted, seed=seed)
         return FoldModel(model, len(training), present, n_classes)
+    training = starting_among(training, present, n_classes)
     estimator.fit(training.X, target, **fit_params(estimator, training, weighted=weighted))
-    return FoldModel(estimator, len(training), present, n_classes)
+    return FoldModel(estimator, len(training), present, n_classes, is_step=training.base_margin is not None)
+
+
+def starting_among(training: TrainingRows, present: np.ndarray | None, n_classes: int) -> TrainingRows:
+    """The rows with margins to start from of the classes that are present."""
+    if training.base_margin is None or present is None or len(present) == n_classes:
+        return training
+    start = training.base_margin[:, present]
+    return replace(training, base_margin=start[:, 1:] - start[:, :1] if len(present) == 2 else start)
 
 
 def gapless(target: np.ndarray, n_classes: int) -> tuple[np.ndarray | None, np.ndarray]:

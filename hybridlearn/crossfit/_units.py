@@ -17,6 +17,7 @@ from hybridlearn.crossfit._member import (
     fit_params,
     gapless,
     no_news_of_levels,
+    starting_among,
 )
 
 Outcome = FittedFold | MemberError
@@ -50,6 +51,7 @@ def _plain_fit(fit: FoldFit, n_classes: int, weighted: bool) -> Fit | None:
     present, target = gapless(training.target, n_classes)
     if present is not None and len(present) == 1:
         return None
+    training = starting_among(training, present, n_classes)
     return Fit(fit.estimator, training.X, target, fit_params(fit.estimator, training, weighted=weighted))
 
 
@@ -74,8 +76,10 @@ def fit_unit(fits: Sequence[FoldFit], *, n_classes: int, weighted: bool, seed: i
 
 
 def _model(fit: FoldFit, n_classes: int) -> FoldModel:
-    train = fit.split[0]
-    return FoldModel(fit.estimator, len(train), gapless(fit.rows.target[train], n_classes)[0], n_classes)
+    train, is_step = fit.split[0], fit.rows.base_margin is not None
+    return FoldModel(
+        fit.estimator, len(train), gapless(fit.rows.target[train], n_classes)[0], n_classes, is_step=is_step
+    )
 
 
 def _margins(models: list[FoldModel], tables: list[Any]) -> list[Any]:

@@ -11,7 +11,7 @@ import pandas as pd
 from sklearn.base import clone
 from sklearn.metrics import check_scoring
 from sklearn.utils import Bunch, get_tags
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import assert_all_finite, check_is_fitted, validate_data
 
 from hybridlearn._compat import BaseComposition, CallbackSupportMixin
 from hybridlearn._extras import require
@@ -49,16 +49,6 @@ class Work:
     def n_classes(self) -> int:
         """0 in regression."""
         return 0 if self.classes is None else len(self.classes)
-
-    def check_classes(self, splits: list[Split]) -> None:
-        """A ValueError unless every training part holds every class."""
-        for train, _ in splits if self.classes is not None else []:
-            lacking = np.setdiff1d(np.arange(self.n_classes), self.rows.target[train])
-            if len(lacking):
-                raise ValueError(
-                    f"classes {self.classes[lacking].tolist()} are missing from an inner training part; merge rare "  # type: ignore[index]
-                    "classes, or take fewer folds"
-                )
 
 
 class BaseMeta(CallbackSupportMixin, BaseComposition):
@@ -118,6 +108,9 @@ class BaseMeta(CallbackSupportMixin, BaseComposition):
         table = self._read(X, reset=False)
         if isinstance(table, pd.DataFrame):
             self.schema_.warn_unseen(table)
+        elif not get_tags(self).input_tags.allow_nan:
+            # a member may have no part in the answer, and would not say so
+            assert_all_finite(table, input_name="X", estimator_name=type(self).__name__)
         return table
 
     def _progress(self, n_tasks: int | None) -> FitProgress:

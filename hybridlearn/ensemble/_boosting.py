@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -37,7 +37,7 @@ from hybridlearn.ensemble._heads import HybridClassifierHead, HybridRegressorHea
 from hybridlearn.ensemble._hybrid import CV_CONSTRAINT, BaseOfMembers
 from hybridlearn.ensemble._loss import mean_loss
 from hybridlearn.ensemble._pair import CV, hybrid_estimator
-from hybridlearn.ensemble._stage import MeanModel, as_one, left_over
+from hybridlearn.ensemble._stage import MeanModel, as_one, left_over, log_prior
 from hybridlearn.nets import TabularMLPClassifier, TabularMLPRegressor
 from hybridlearn.trees import BoostedTreesClassifier, BoostedTreesRegressor
 
@@ -54,6 +54,8 @@ class Chain:
         Inner folds; rows are positions in the whole table.
     margin : ndarray of shape (n_rows, n_outputs)
         Where the next stage starts; NaN outside, and where a stage that went forward in time has left rows uncovered.
+    start : ndarray of shape (n_outputs,)
+        Where the first stage starts, and a part of it: the log prior of the rows inside, or 0.
     stages : list of FoldModel
         Each the mean over the inner folds.
     names : list of str
@@ -69,6 +71,7 @@ class Chain:
     test: np.ndarray
     inner: list[Split]
     margin: np.ndarray
+    start: np.ndarray
     stages: list[FoldModel] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
@@ -174,12 +177,10 @@ class BaseBoosting(BaseOfMembers):
         rows = work.rows.take(train)
         codes = None if work.classes is None else rows.target
         inner = folds(codes, rows.groups, n_rows=len(rows), n_splits=self.inner_cv, seed=work.seed, time=rows.time)
-        chain = Chain(
-            test, [(train[a], train[b]) for a, b in inner], np.full((len(work.rows), self._n_outputs), np.nan)
-        )
-        work.check_classes(chain.inner)
-        chain.margin[train] = 0.0
-        return chain
+        start = np.zeros(self._n_outputs) if codes is None else log_prior(codes, rows.weight, work.n_classes)
+        margin = np.full((len(work.rows), self._n_outputs), np.nan)
+        margin[train] = start
+        return Chain(test, [(train[a], train[b]) for a, b in inner], margin, start)
 
     def _grow(self, chains: list[Chain], candidates: Members, work: Work, progress: FitProgress) -> None:
         """One stage more of each chain: the candidate that helps most on the rows inside; none ends the chain."""
@@ -192,10 +193,11 @@ class BaseBoosting(BaseOfMembers):
                 continue
             best = steps[int(np.argmin(losses))]
             chain.margin = chain.margin + self.learning_rate * best.inside
-            chain.stages.append(best.model)
+            first = 0.0 if chain.stages else chain.start
+            chain.stages.append(best.model if chain.stages else replace(best.model, shift=chain.start))
             chain.names.append(best.name)
             chain.losses.append(min(losses))
-            chain.steps.append(best.outside)
+            chain.steps.append(best.outside + first)
             chain.fits.append(best.fits)
 
     def _loss_after(self, chain: Chain, step: Step, work: Work) -> float:

@@ -148,7 +148,7 @@ class BaseConcat(BaseComposed, BaseMeta):
         warn_unweighted([*members, ("head", head)], work.weighted)
         codes = None if work.classes is None else rows.target
         splits = folds(codes, rows.groups, n_rows=len(rows), n_splits=self.cv, seed=work.seed, time=rows.time)
-        work.check_classes(splits)
+        _check_classes(work, splits)
         rng = np.random.RandomState(work.seed)
         fits = [
             [FoldFit(name, seed_nested(clone(part), rng), rows, split) for name, part in members] for split in splits
@@ -190,6 +190,12 @@ class BaseConcat(BaseComposed, BaseMeta):
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "concatenations_")
+
+
+def _check_classes(work: Work, splits: list[Split]) -> None:
+    parts = [part for split in splits for part in split] if work.classes is not None else []
+    if any(len(np.unique(work.rows.target[part])) < 2 for part in parts):
+        raise ValueError("an inner fold holds one class only (n_samples too few); lower cv or merge rare classes")
 
 
 def _transformer(fit: FoldFit) -> Any:

@@ -42,6 +42,13 @@ class ClasswiseModel:
         return centred(np.column_stack([model.margin(X) for model in self.models]))
 
 
+def log_prior(codes: np.ndarray, weight: np.ndarray, n_classes: int) -> np.ndarray:
+    """The margin that knows the shares of the classes only, each counted half a row more, shape (n_outputs,)."""
+    share = np.bincount(codes, weight / weight.mean(), minlength=n_classes) + 0.5
+    log_share = np.log(share)
+    return log_share[1:] - log_share[:1] if n_classes == 2 else centred(log_share[None])[0]
+
+
 def left_over(estimator: Any, rows: TrainingRows, start: np.ndarray, *, n_classes: int) -> list[TrainingRows]:
     """What is left to learn behind margins, as the estimator can take it.
 
