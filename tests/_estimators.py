@@ -70,7 +70,14 @@ SMALL: dict[str, dict[str, Any]] = {
         f"{ensemble}Classifier": {"estimators": SMALL_CLASSIFIERS, **size} for ensemble, size in SMALL_ENSEMBLES.items()
     },
     **{f"{ensemble}Regressor": {"estimators": SMALL_REGRESSORS, **size} for ensemble, size in SMALL_ENSEMBLES.items()},
-    "HybridBoostingClassifier": {"estimators": [*SMALL_CLASSIFIERS[:1], ("linear", Ridge())], "cv": 2, "inner_cv": 2},
+    "HybridBoostingClassifier": {
+        # a stage has few of the few rows: none to spare for early stopping
+        "estimators": [
+            ("trees", BoostedTreesClassifier(**SMALL_TREES, early_stopping=False)),
+            ("linear", Ridge()),
+        ],
+        **SMALL_ENSEMBLES["HybridBoosting"],
+    },
     "HybridBaggingClassifier": {"estimator": LogisticRegression(), "n_estimators": 3},
     "HybridBaggingRegressor": {"estimator": BoostedTreesRegressor(**SMALL_TREES), "n_estimators": 3},
     "ConcatClassifier": {"embedders": SMALL_CLASSIFIERS[:1], "cv": 2},
