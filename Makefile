@@ -10,7 +10,7 @@ PYTEST := $(BIN)/python -m pytest
 INSTALL := $(BIN)/python -m pip install -qq --no-compile --constraint constraints.txt --editable
 
 .NOTPARALLEL:   # two installations must not share one .venv
-.PHONY: demo test check proof bench docs clean
+.PHONY: demo test check proof bench docs notebooks clean
 
 demo: .venv/.demo
 	OMP_WAIT_POLICY=passive $(BIN)/hybridlearn demo
@@ -28,12 +28,18 @@ check: .venv/.dev
 proof: .venv/.dev
 	$(PYTEST) -n $(WORKERS) --dist worksteal -m proof || test $$? -eq 5
 
-# benchmarks/nets.py needs tables and peers that are not part of the project, program.py is told what to measure: see there.
+# benchmarks/nets.py needs tables and peers that are not part of the project, program.py and ensembles.py are told what to
+# measure: see there.
 bench: .venv/.dev
 	for name in trainer regularisation; do $(ONE_THREAD) $(BIN)/python benchmarks/$$name.py || exit; done
 
 docs: .venv/.dev
 	$(PYTEST) -q tests/test_docs.py hybridlearn
+
+# Jupyter is installed for this alone.
+notebooks: .venv/.dev
+	$(INSTALL) '.[docs]'
+	$(ONE_THREAD) $(BIN)/python -m nbconvert --to notebook --execute --inplace docs/notebooks/*.ipynb
 
 clean:
 	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

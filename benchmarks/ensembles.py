@@ -292,10 +292,70 @@ def order(args: argparse.Namespace) -> None:
             print(f"{name:14}{type(cv).__name__:17}coverage {model.oof_.coverage:.3f}  no step crosses; steps: {steps}")
 
 
+def quick_members(classification: bool) -> list[tuple[str, Any]]:
+    kind = hl.BoostedTreesClassifier if classification else hl.BoostedTreesRegressor
+    (_, linear) = members(classification, 0)[-1]
+    return [("trees", kind(n_estimators=100, learning_rate=0.1)), ("linear", linear)]
+
+
+class Covered(NamedTuple):
+    """Of one split: is the top label right (NaN: numbers), is the target inside, its class; the mean size."""
+
+    top: np.ndarray
+    inside: np.ndarray
+    label: np.ndarray
+    size: float
+
+
+def coverage(args: argparse.Namespace) -> None:
+    """Over 20 splits: the share of targets inside; of sets, that of the class that is covered least."""
+    print(f"{'table':16}{'what':10}{'top label':>10}{'covered':>18}{'least class':>13}{'size':>9}")
+    for name in args.sets or (list(own_tables()) if args.bench is None else SETS):
+        cells = [coverage_of(load_split(args, name, seed), seed) for seed in range(args.splits)]
+        means = np.array([cell.inside.mean() for cell in cells])
+        inside, label = (np.concatenate([cell[i] for cell in cells]) for i in (1, 2))
+        least = pd.Series(inside).groupby(label).mean().min()
+        top, size = np.mean([c.top.mean() for c in cells]), np.mean([c.size for c in cells])
+        row = f"{name:16}{'intervals' if np.isnan(top) else 'sets':10}{top:10.3f}"
+        row += f"{means.mean():10.4f} ± {means.std(ddof=1) / np.sqrt(len(means)):.4f}"
+        print(f"{row}{least:13.3f}{size:9.3g}", flush=True)
+
+
+def coverage_of(split: Split, seed: int, most: int = 3000) -> Covered:
+    X, y = split.X.iloc[:most], split.y[:most]
+    classification = y.dtype.kind != "f"
+    stack = hl.HybridStackingClassifier if classification else hl.HybridStackingRegressor
+    nothing = np.full(len(split.y_test), np.nan)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = stack(estimators=quick_members(classification), random_state=seed).fit(X, y)
+        if not classification:
+            low, high = model.predict_interval(split.X_test).T
+            inside = (low <= split.y_test) & (split.y_test <= high)
+            return Covered(nothing, inside, np.zeros(len(inside)), float(np.median(high - low)))
+        sets = model.predict_set(split.X_test)
+        top = model.predict(split.X_test) == split.y_test
+    return Covered(top, sets[np.arange(len(sets)), split.y_test], split.y_test, float(sets.sum(axis=1).mean()))
+
+
+def workers(args: argparse.Namespace) -> None:
+    """Wall seconds of one worker with all threads, and of two."""
+    for name in args.sets or (["houses"] if args.bench is None else ["cpu_act", "sick"]):
+        split = load_split(args, name, 0)
+        stack = hl.HybridStackingClassifier if split.y.dtype.kind != "f" else hl.HybridStackingRegressor
+        seconds: dict[int, list[float]] = {1: [], 2: []}
+        for _, n_jobs in product(range(3), seconds):
+            started = time.perf_counter()
+            stack(random_state=0, n_jobs=n_jobs).fit(split.X, split.y)
+            seconds[n_jobs].append(time.perf_counter() - started)
+        one, two = (np.median(turns) for turns in seconds.values())
+        print(f"{name:14}n_jobs=1 {one:7.1f} s   n_jobs=2 {two:7.1f} s   ratio {two / one:.2f}", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True)
-    for name, command in (("run", run), ("order", order)):
+    for name, command in (("run", run), ("order", order), ("coverage", coverage), ("workers", workers)):
         sub = commands.add_parser(name)
         sub.set_defaults(command=command)
         sub.add_argument("--bench", type=Path, help="folder of peers.py")
@@ -303,6 +363,7 @@ def main() -> None:
         sub.add_argument("--sets", nargs="*")
         sub.add_argument("--seeds", type=int, nargs="*", default=list(SEEDS))
         sub.add_argument("--systems", nargs="*", default=[])
+        sub.add_argument("--splits", type=int, default=20)
         sub.add_argument("--out", type=Path, default=Path("ensembles.jsonl"))
         sub.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     reporting = commands.add_parser("report")

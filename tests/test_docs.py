@@ -1,11 +1,14 @@
 """The documents keep their word: their code runs, their links lead somewhere, their lists match the package.
 
+Notebooks take minutes: `make notebooks` runs them, the tests see to it that it was done.
+
 The Python blocks of a file run in order in one namespace, in an empty folder. What cannot run in a test (it
 takes hours, or a cluster) is fenced as ``python no-run``; there are few.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -17,6 +20,7 @@ import hybridlearn
 
 ROOT = Path(__file__).parents[1]
 GUIDES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+NOTEBOOKS = sorted((ROOT / "docs").rglob("*.ipynb"))
 DOCUMENTS = [*GUIDES, ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md"]
 MOST_NOT_RUN = 3
 NEARLY_PYTHON = {"", "py", "python3", "pycon", "ipython"}
@@ -55,6 +59,19 @@ def dead_links(document: Path) -> list[str]:
     return [target for target in local if not (document.parent / target).exists()]
 
 
+def notebook_faults(notebook: dict[str, Any]) -> list[str]:
+    """Cells of code that were not run, not in their order, or that ended in an error."""
+    cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    faults = [
+        f"cell {i} has number {cell['execution_count']}"
+        for i, cell in enumerate(cells, start=1)
+        if cell["execution_count"] != i
+    ]
+    outputs = [(i, output) for i, cell in enumerate(cells, start=1) for output in cell["outputs"]]
+    bad = [i for i, output in outputs if output["output_type"] == "error" or output.get("name") == "stderr"]
+    return faults + [f"cell {i} says something on stderr or fails" for i in bad]
+
+
 def name_of(document: Path) -> str:
     return document.relative_to(ROOT).as_posix()
 
@@ -75,6 +92,21 @@ def test_a_fence_is_plain_and_few_are_not_run() -> None:
     assert [block for block in fences if block.language in NEARLY_PYTHON] == []
     assert {block.info for block in fences if block.language == "python"} <= {"python", "python no-run"}
     assert sum(block.info == "python no-run" for block in fences) <= MOST_NOT_RUN
+
+
+@pytest.mark.parametrize("document", NOTEBOOKS, ids=name_of)
+def test_notebooks_are_executed(document: Path) -> None:
+    assert notebook_faults(json.loads(text_of(document))) == []
+
+
+def test_a_cell_that_was_not_run_or_failed_is_noticed() -> None:
+    def cell(number: int | None, **output: str) -> dict[str, Any]:
+        return {"cell_type": "code", "execution_count": number, "outputs": [output] if output else []}
+
+    good = [cell(1), {"cell_type": "markdown"}, cell(2, output_type="stream", name="stdout")]
+    assert notebook_faults({"cells": good}) == []
+    bad = [cell(1, output_type="stream", name="stderr"), cell(None), cell(3, output_type="error")]
+    assert len(notebook_faults({"cells": bad})) == 3
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from copy import copy
 from dataclasses import replace
+from itertools import pairwise
 from numbers import Integral
 from typing import Any
 
@@ -34,15 +35,16 @@ def make_splits(
     Returns
     -------
     rows : TrainingRows
-        With a ``time`` where each fold trains on rows that stand before those it tests, as in `TimeSeriesSplit`:
-        then their order is that of time.
+        With a ``time`` where each fold trains on rows that stand before those it tests, and test parts follow each
+        other, as in `TimeSeriesSplit`: then their order is that of time.
     splits : list of (train, test)
+        With a ``time``, in its order.
 
     Raises
     ------
     ValueError
         When a class has one row, a row is in two test parts, a part is empty, train and test share a row or a
-        group, or training rows are later than those of the test part.
+        group, training rows are later than those of the test part, or test parts overlap in time.
     """
     if classes is not None:
         _check_class_counts(rows, classes, int(cv) if isinstance(cv, Integral) else 0)
@@ -55,13 +57,18 @@ def make_splits(
     if rows.groups is not None:
         _check_groups(splits, rows.groups)
     elif rows.time is not None:
-        splits = [_before_the_test(rows.time, *split) for split in splits]
+        splits = _one_after_another([_before_the_test(rows.time, *split) for split in splits], rows.time)
     elif all(train.max() < test.min() for train, test in splits):
-        rows = replace(rows, time=np.arange(len(rows)))
+        in_order = sorted(splits, key=lambda split: split[1].min())
+        if all(one.max() < two.min() for (_, one), (_, two) in pairwise(in_order)):
+            rows, splits = replace(rows, time=np.arange(len(rows))), in_order
     return rows, splits
 
 
 def _given_splits(cv: Any, rows: TrainingRows, seed: int) -> list[Split]:
+    if isinstance(cv, str):
+        # which has a method split too
+        raise ValueError(f"cv={cv!r} must be an int, a splitter or a list of (train, test)")
     if isinstance(cv, PredefinedSplit):
         cv = list(cv.split())
     if not hasattr(cv, "split"):
@@ -139,3 +146,18 @@ def _before_the_test(time: np.ndarray, train: np.ndarray, test: np.ndarray) -> S
     if not len(train):
         raise ValueError("cv gave a training part without a row that is earlier than its test part")
     return train, test
+
+
+def _one_after_another(splits: list[Split], time: np.ndarray) -> list[Split]:
+    """The splits in the order of time; the time at which a test part begins is not tested by the one before it.
+
+    Weights and temperature that judge a fold are learned from the test parts of those before it.
+    """
+    splits = sorted(splits, key=lambda split: time[split[1]].min())
+    begins = [time[test].min() for _, test in splits]
+    for i, end in enumerate(begins[1:]):
+        train, test = splits[i]
+        if begins[i] == end or time[test].max() > end:
+            raise ValueError("cv gave test parts that overlap in time; with time, give an int or TimeSeriesSplit")
+        splits[i] = train, test[time[test] < end]
+    return splits

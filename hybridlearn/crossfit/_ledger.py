@@ -145,7 +145,7 @@ class Ledger:
         """
         time = np.asarray(time)
         for what, before, after in self._sides():
-            if len(before) and time[before].max() >= time[after].min():
+            if len(before) and len(after) and time[before].max() >= time[after].min():
                 raise LeakError(f"{what} crosses time")
 
     def assert_grouped(self, groups: np.ndarray) -> None:
@@ -167,12 +167,15 @@ class Ledger:
 
     def _sides(self) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
         """What each step learned from and what it gave numbers for; and each inner split of a training."""
-        fits = {(e.member, e.fold): e.fitted_on for e in self.entries if e.step == "fit"}
+        # the rows that stop a training come after those of its fit, of which a member may have several in a fold
+        fits: dict[tuple[str, int], np.ndarray] = {}
         for e in self.entries:
             if e.fitted_on is None:
                 continue
             where = f"{e.step} of {e.member!r} in fold {e.fold}"
             yield where, e.fitted_on, e.predicted
-            trained = fits.get((e.member, e.fold))
-            if e.step == "early stopping" and trained is not None:
-                yield f"the inner split for {where}", np.setdiff1d(trained, e.fitted_on), e.fitted_on
+            if e.step == "fit":
+                fits[e.member, e.fold] = e.fitted_on
+            elif e.step == "early stopping" and (e.member, e.fold) in fits:
+                trained = np.setdiff1d(fits[e.member, e.fold], e.fitted_on)
+                yield f"the inner split for {where}", trained, e.fitted_on

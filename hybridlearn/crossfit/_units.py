@@ -7,6 +7,8 @@ from collections import defaultdict
 from collections.abc import Hashable, Sequence
 from typing import Any
 
+import numpy as np
+
 from hybridlearn._protocols import Fit, FitsTogether
 from hybridlearn.crossfit._margin import FoldModel, fold_margins
 from hybridlearn.crossfit._member import (
@@ -66,7 +68,11 @@ def fit_unit(fits: Sequence[FoldFit], *, n_classes: int, weighted: bool, seed: i
         seconds = (time.perf_counter() - started) / len(together)
         outcomes = {i: fits[i].failed(error) for i, error in zip(together, errors, strict=True) if error is not None}
         fitted = {i: _model(fits[i], n_classes) for i in together if i not in outcomes}
-        for i, margin in zip(fitted, _margins(list(fitted.values()), [fits[i].test for i in fitted]), strict=True):
+        # a fit on all rows has none to predict
+        asked = {i: model for i, model in fitted.items() if len(fits[i].split[1])}
+        margins = dict(zip(asked, _margins(list(asked.values()), [fits[i].test for i in asked]), strict=True))
+        for i in fitted:
+            margin = margins.get(i, np.empty((0, 1)))
             is_lost = isinstance(margin, Exception)
             outcomes[i] = fits[i].failed(margin) if is_lost else fits[i].fitted(fitted[i], margin, seconds)
     for i, fit in enumerate(fits):
@@ -84,6 +90,8 @@ def _model(fit: FoldFit, n_classes: int) -> FoldModel:
 
 def _margins(models: list[FoldModel], tables: list[Any]) -> list[Any]:
     """The margin of each model, or its error."""
+    if not models:
+        return []
     with no_news_of_levels():
         try:
             return fold_margins(models, tables)

@@ -119,7 +119,9 @@ class BaseBagging(BaseEnsemble):
             if self.resample == "folds":
                 work, splits = self._splits(work, self.n_estimators)
                 oof = self._cross_fit(members, work, splits, progress)
-                models = oof.models if oof.covered.all() else self._seeds(members, oof, work, progress)
+                models = oof.models
+                if not oof.covered.all():
+                    models = refitted(members, oof, work, n_jobs=self.n_jobs, n_each=self.n_estimators)
             else:
                 if work.rows.time is not None:
                     raise ValueError(
@@ -129,16 +131,12 @@ class BaseBagging(BaseEnsemble):
                 models = oof.models
         self._keep(assemble(oof, blend_learner(oof, "mean", seed=work.seed)), models)
 
-    def _seeds(self, members: Members, oof: OutOfFold, work: Work, progress: FitProgress) -> dict[str, list[Any]]:
-        """Folds forward in time left rows uncovered: so many fits on all rows, which differ in their seeds."""
-        seeds = range(work.seed, work.seed + self.n_estimators)
-        return {NAME: [refitted(members, oof, replace(work, seed=seed % 2**31))[NAME][0] for seed in seeds]}
-
     def _of_bags(self, members: Members, work: Work, progress: FitProgress) -> OutOfFold:
         """The out-of-fold table of draws: a row's margin is the mean over the bags that left it out."""
         rows, rng = work.rows, np.random.RandomState(work.seed)
         codes = None if work.classes is None else rows.target
-        n_parts = _N_PARTS if self.resample == "bootstrap" else min(_N_PARTS, self.n_estimators)
+        n_units = len(rows) if rows.groups is None else len(np.unique(rows.groups))
+        n_parts = min(_N_PARTS, n_units, len(rows) if self.resample == "bootstrap" else self.n_estimators)
         parts = folds(codes, rows.groups, n_rows=len(rows), n_splits=n_parts, seed=work.seed)
         if self.resample == "bootstrap":
             bags = bootstraps(rows, self.n_estimators, rng)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
@@ -21,17 +20,19 @@ from hybridlearn._protocols import StopsEarly
 from hybridlearn._random import RandomState, draw_seed, seed_nested
 from hybridlearn._splits import Split
 from hybridlearn.crossfit import (
+    FoldFit,
     FoldModel,
     OutOfFold,
     check_can_score,
     cross_fit_rows,
-    fit_model,
+    fit_all,
     fold_margins,
     make_splits,
+    no_news_of_levels,
 )
 from hybridlearn.ensemble._assembly import Assembly, Calibrated, leaderboard
 from hybridlearn.ensemble._blend import Blend
-from hybridlearn.table import Schema, TrainingRows, UnseenCategoryWarning, read_raw_table, read_training_rows
+from hybridlearn.table import Schema, TrainingRows, read_raw_table, read_training_rows
 
 Members = list[tuple[str, Any]]
 
@@ -228,8 +229,7 @@ class BaseEnsemble(BaseMeta):
         return self._member_margins(self._read_new(X))
 
     def _member_margins(self, table: Any) -> dict[str, np.ndarray]:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UnseenCategoryWarning)
+        with no_news_of_levels():
             return {
                 name: np.mean(fold_margins(models, [table] * len(models)), axis=0)
                 for name, models in self.models_.items()
@@ -251,7 +251,8 @@ class BaseEnsemble(BaseMeta):
         if hasattr(self, "weights_"):
             total = self.intercept_ + sum(self.weights_[name] * margin for name, margin in margins.items())
         else:
-            total = self._final_.margin(np.stack(list(margins.values())), table)
+            with no_news_of_levels():
+                total = self._final_.margin(np.stack(list(margins.values())), table)
         return total / self.temperature_
 
     def judge(self, fold: int) -> Calibrated:
@@ -290,25 +291,31 @@ def _check_sparse(table: Any, members: Members) -> None:
         raise TypeError(f"X is a sparse matrix, which members {refusing} do not take; use X.toarray()")
 
 
-def refitted(members: Members, oof: OutOfFold, work: Work) -> dict[str, list[FoldModel]]:
-    """Rows that no test part holds must not be lost: each member once more, on all rows.
+def refitted(
+    members: Members, oof: OutOfFold, work: Work, *, n_jobs: int | None, n_each: int = 1
+) -> dict[str, list[FoldModel]]:
+    """Rows that no test part holds must not be lost: each member once more (`n_each` times), on all rows.
 
     Who stops early runs for the rounds or epochs that it found on the largest training part.
     """
     rng = np.random.RandomState(work.seed)
-    seeded = {name: seed_nested(clone(member), rng) for name, member in members}
-    return {
-        name: [
-            fit_model(
-                _as_long_as(max(oof.models[name], key=lambda model: model.n_train).estimator, member),
-                work.rows,
-                n_classes=work.n_classes,
-                weighted=work.weighted,
-                seed=work.seed,
-            )
-        ]
-        for name, member in seeded.items()
-    }
+    everything, nothing = np.arange(len(work.rows)), np.empty(0, dtype=np.int64)
+    longest = {name: max(models, key=lambda model: model.n_train).estimator for name, models in oof.models.items()}
+    fits = [
+        FoldFit(name, seed_nested(_as_long_as(longest[name], clone(member)), rng), work.rows, (everything, nothing))
+        for name, member in members
+        for _ in range(n_each)
+    ]
+    fitted = fit_all(
+        fits,
+        n_classes=work.n_classes,
+        weighted=work.weighted,
+        n_jobs=n_jobs,
+        seed=work.seed,
+        on_fit=lambda name: None,
+    )
+    models = [part.model for part in fitted]
+    return {name: models[i * n_each : (i + 1) * n_each] for i, (name, _) in enumerate(members)}
 
 
 def _as_long_as(fitted: Any, member: Any) -> Any:

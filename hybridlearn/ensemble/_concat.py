@@ -109,6 +109,23 @@ class BaseConcat(BaseComposed, BaseMeta):
     def _inner_estimators(self) -> Members:
         return self._known_parts()
 
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Parameters, with `deep` those of the embedders and of the head by their names as well.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+
+        Returns
+        -------
+        dict
+        """
+        params = super().get_params(deep)
+        head: Any = params.get("head")
+        if deep and hasattr(head, "get_params") and not isinstance(head, type):
+            params |= {f"head__{name}": value for name, value in head.get_params().items()}
+        return params
+
     def _head(self) -> Any:
         if not isinstance(self.head, str):
             return self.head
@@ -164,13 +181,16 @@ class BaseConcat(BaseComposed, BaseMeta):
                     on_fit=lambda name: progress.step({"embedder": name}),
                 )
             )
-        self.concatenations_ = []
-        for own, split in zip(fits, splits, strict=True):
-            embedders = {
-                fit.name: next(learned).model.estimator if isinstance(fit.estimator, Embedder) else _transformer(fit)
-                for fit in own
-            }
-            self.concatenations_.append(_concatenate(embedders, split, seed_nested(clone(head), rng), work))
+            self.concatenations_ = []
+            for own, split in zip(fits, splits, strict=True):
+                embedders = {}
+                for fit in own:
+                    if isinstance(fit.estimator, Embedder):
+                        embedders[fit.name] = next(learned).model.estimator
+                    else:
+                        embedders[fit.name] = _fitted(fit, work, n_classes=0).estimator
+                        progress.step({"embedder": fit.name})
+                self.concatenations_.append(_concatenate(embedders, split, seed_nested(clone(head), rng), work))
         return self
 
     def margin(self, X: Any) -> np.ndarray:
@@ -198,9 +218,12 @@ def _check_classes(work: Work, splits: list[Split]) -> None:
         raise ValueError("an inner fold holds one class only (n_samples too few); lower cv or merge rare classes")
 
 
-def _transformer(fit: FoldFit) -> Any:
-    training = fit.training
-    return fit.estimator.fit(training.X, training.target)
+def _fitted(fit: FoldFit, work: Work, *, n_classes: int) -> FoldModel:
+    """A transformer (it has no classes of its own) or a head, fitted; an error names it."""
+    try:
+        return fit_model(fit.estimator, fit.training, n_classes=n_classes, weighted=work.weighted, seed=work.seed)
+    except Exception as error:
+        raise fit.failed(error) from error
 
 
 def _concatenate(embedders: dict[str, Any], split: Split, head: Any, work: Work) -> Concatenation:
@@ -210,7 +233,8 @@ def _concatenate(embedders: dict[str, Any], split: Split, head: Any, work: Work)
         seen = seen_by(embedders, rows.X)
     scalers = {name: _scaler(block) for name, block in seen.items()}
     rows = replace(rows, X=side_by_side(scalers, seen))
-    model = fit_model(head, rows, n_classes=work.n_classes, weighted=work.weighted, seed=work.seed)
+    fit = FoldFit("head", head, rows, (np.arange(len(rows)), np.empty(0, dtype=np.int64)))
+    model = _fitted(fit, work, n_classes=work.n_classes)
     return Concatenation(embedders, scalers, model, work.rows.positions[train], work.rows.positions[test])
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy.special import log_expit, log_softmax
 
-from hybridlearn.crossfit import BLEND, OutOfFold, fold_margins
+from hybridlearn.crossfit import BLEND, OutOfFold, fold_margins, no_news_of_levels
 from hybridlearn.table import take_rows
 
 # Scores of training rows, times new rows, that are held at once.
@@ -117,7 +117,8 @@ def _judges(ensemble: Any, table: Any) -> Iterator[tuple[np.ndarray, np.ndarray]
     """
     oof: OutOfFold = ensemble.oof_
     tables = [table] * len(oof.tests)
-    margins = np.stack([np.stack(fold_margins(models, tables)) for models in oof.models.values()])
+    with no_news_of_levels():
+        margins = np.stack([np.stack(fold_margins(models, tables)) for models in oof.models.values()])
     left_out = np.zeros((len(oof.fold), len(oof.tests)), dtype=bool)
     for k, test in enumerate(oof.tests):
         left_out[test, k] = True
@@ -125,4 +126,6 @@ def _judges(ensemble: Any, table: Any) -> Iterator[tuple[np.ndarray, np.ndarray]
     kinds, kind = np.unique(np.column_stack([oof.fold, left_out])[rows], axis=0, return_inverse=True)
     for i, (fold, *own) in enumerate(kinds):
         mean = margins[:, np.array(own, dtype=bool)].mean(axis=1)
-        yield rows[kind == i], ensemble.judge(int(fold)).margin(mean, table)
+        with no_news_of_levels():
+            told = ensemble.judge(int(fold)).margin(mean, table)
+        yield rows[kind == i], told

@@ -30,7 +30,7 @@ def margin_columns(margins: np.ndarray, names: list[str], X: Any = None) -> Any:
 
     Returns
     -------
-    ndarray, or what `X` is
+    ndarray, or what `X` is; all names in a frame are then text
     """
     columns = margins.transpose(1, 0, 2).reshape(margins.shape[1], -1)
     if X is None:
@@ -44,7 +44,8 @@ def margin_columns(margins: np.ndarray, names: list[str], X: Any = None) -> Any:
         for name in names
         for k in range(margins.shape[2])
     ]
-    return pd.concat([X, pd.DataFrame(columns, columns=labels, index=X.index)], axis=1)
+    # scikit-learn takes no names that are partly text
+    return pd.concat([X.rename(columns=str), pd.DataFrame(columns, columns=labels, index=X.index)], axis=1)
 
 
 @dataclass(frozen=True, eq=False)

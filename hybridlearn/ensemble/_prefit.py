@@ -67,7 +67,11 @@ def _parts(work: Work) -> np.ndarray:
     """The part of each row, shape (n_rows,); in order of time the first part, which judges nothing, too."""
     rows = work.rows
     codes = None if work.classes is None else rows.target
-    splits = folds(codes, rows.groups, n_rows=len(rows), n_splits=_N_FOLDS, seed=work.seed, time=rows.time)
+    n_units = len(rows) if rows.groups is None else len(np.unique(rows.groups))
+    if rows.time is not None:
+        n_units = len(np.unique(rows.time)) - 1
+    n_splits = max(1, min(_N_FOLDS, n_units))
+    splits = folds(codes, rows.groups, n_rows=len(rows), n_splits=n_splits, seed=work.seed, time=rows.time)
     part = np.zeros(len(rows), dtype=np.int64)
     for k, (_, test) in enumerate(splits):
         part[test] = k + 1

@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from hybridlearn._compat import HasMethods, StrOptions, integer
 from hybridlearn._docs import leads_with
 from hybridlearn._splits import Split
-from hybridlearn.crossfit import OutOfFold, check_task, warn_unweighted
+from hybridlearn.crossfit import OutOfFold, check_task, no_news_of_levels, warn_unweighted
 from hybridlearn.ensemble._assembly import Assembly, assemble, blend_learner
 from hybridlearn.ensemble._base import Members, Work, refitted
 from hybridlearn.ensemble._heads import HybridClassifierHead, HybridRegressorHead
@@ -82,13 +82,14 @@ class BaseStacking(BaseHybrid):
             return
         work, splits = self._splits(work, self.cv)
         members = self._members()
-        n_rounds = 1 if self.layers == 1 else 4
-        with self._progress(n_rounds * len(members) * len(splits)) as progress:
+        # two layers of all folds, and before them two of all but one
+        n_fits = len(splits) if self.layers == 1 else 4 * len(splits) - 2
+        with self._progress(n_fits * len(members)) as progress:
             oof = self._cross_fit(members, work, splits, progress)
             if self.layers == 2 and self._is_confirmed(members, work, splits, oof, progress):
                 oof = with_second_layer(oof, self._second_layer(members, oof, work, splits, progress))
                 self.n_layers_ = 2
-        models = oof.models if oof.covered.all() else refitted(members, oof, work)
+        models = oof.models if oof.covered.all() else refitted(members, oof, work, n_jobs=self.n_jobs)
         self._finish(self._assemble(oof, work), models)
 
     def _finish(self, assembly: Assembly, models: dict[str, list[Any]]) -> None:
@@ -120,12 +121,15 @@ class BaseStacking(BaseHybrid):
         if len(splits) < 3:
             raise ValueError("layers=2 needs cv of at least 3 folds: one is kept out of both layers")
         rest, held_out = splits[0]
-        rest = np.sort(rest)
+        rest = np.unique(rest)
         inside = replace(work, rows=work.rows.take(rest))
         inner = [
-            (np.searchsorted(rest, np.intersect1d(train, rest)), np.searchsorted(rest, test))
+            (np.searchsorted(rest, np.intersect1d(train, rest)), np.searchsorted(rest, np.intersect1d(test, rest)))
             for train, test in splits[1:]
         ]
+        inner = [(train, test) for train, test in inner if len(test)]
+        if not all(len(train) for train, _ in inner):
+            raise ValueError("layers=2 needs folds that share training rows with the first; give an int")
         first = self._cross_fit(members, inside, inner, progress)
         both = with_second_layer(first, self._second_layer(members, first, inside, inner, progress))
         outside = work.rows.take(held_out)
@@ -139,14 +143,15 @@ class BaseStacking(BaseHybrid):
             f"layers=2 is switched off: on {len(held_out)} rows kept out of both layers the second lowered the loss by "
             f"{self.layer_gain_:.2g} +- {error:.2g}, which does not confirm it",
             UserWarning,
-            stacklevel=6,
+            stacklevel=7,
         )
         return False
 
     def _losses(self, assembly: Assembly, rows: Any) -> np.ndarray:
         models = assembly.oof.models.values()
-        margins = np.stack([np.mean([model.margin(rows.X) for model in own], axis=0) for own in models])
-        margin = assembly.final.margin(margins, rows.X)
+        with no_news_of_levels():
+            margins = np.stack([np.mean([model.margin(rows.X) for model in own], axis=0) for own in models])
+            margin = assembly.final.margin(margins, rows.X)
         return row_losses(margin, rows.target, classification=self._is_classifier)
 
 
