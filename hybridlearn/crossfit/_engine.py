@@ -331,8 +331,6 @@ def collect(
 
 
 def _record(ledger: Ledger, name: str, k: int, part: FittedFold, test: np.ndarray, frozen: list[str]) -> None:
-    ledger.record("fit", name, k, fitted_on=np.unique(part.fitted_on), predicted=test)
-    if part.stopping_rows is not None and len(part.stopping_rows):
-        ledger.record("early stopping", name, k, fitted_on=part.stopping_rows, predicted=test)
+    ledger.record_fit(name, k, part.fitted_on, part.stopping_rows, test)
     for path in frozen:
         ledger.record(f"{name}__{path}" if path else name, name, k, fitted_on=None, predicted=test)

@@ -86,6 +86,14 @@ class Ledger:
         """Add one :class:`Entry`."""
         self.entries.append(Entry(step, member, fold, fitted_on, predicted, order))
 
+    def record_fit(
+        self, member: str, fold: int, fitted_on: np.ndarray, stopping_rows: np.ndarray | None, predicted: np.ndarray
+    ) -> None:
+        """Add a member's fit, and what stopped it early."""
+        self.record("fit", member, fold, fitted_on=np.unique(fitted_on), predicted=predicted)
+        if stopping_rows is not None and len(stopping_rows):
+            self.record("early stopping", member, fold, fitted_on=stopping_rows, predicted=predicted)
+
     def extended(self, entries: Iterable[Entry]) -> Ledger:
         """A ledger with these entries more."""
         return Ledger([*self.entries, *entries])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,14 +18,11 @@ from hybridlearn._docs import leads_with
 from hybridlearn._extras import require
 from hybridlearn._progress import FitProgress
 from hybridlearn._random import seed_nested
-from hybridlearn._splits import Split, folds
+from hybridlearn._splits import folds
 from hybridlearn.crossfit import (
     BLEND,
     FittedFold,
     FoldFit,
-    FoldModel,
-    Ledger,
-    OutOfFold,
     check_is_estimator,
     fit_all,
     starts_from_margin,
@@ -33,68 +30,13 @@ from hybridlearn.crossfit import (
 )
 from hybridlearn.ensemble._assembly import assemble, blend_learner
 from hybridlearn.ensemble._base import Members, Work
+from hybridlearn.ensemble._chain import Chain, Step, loss_of, table_of_chains
 from hybridlearn.ensemble._heads import HybridClassifierHead, HybridRegressorHead
 from hybridlearn.ensemble._hybrid import CV_CONSTRAINT, BaseOfMembers
-from hybridlearn.ensemble._loss import mean_loss
 from hybridlearn.ensemble._pair import CV, hybrid_estimator
-from hybridlearn.ensemble._stage import MeanModel, as_one, left_over, log_prior
+from hybridlearn.ensemble._stage import left_over, log_prior
 from hybridlearn.nets import TabularMLPClassifier, TabularMLPRegressor
 from hybridlearn.trees import BoostedTreesClassifier, BoostedTreesRegressor
-
-
-@dataclass
-class Chain:
-    """Boosting on some of the rows: their inner folds, and the margins so far of rows that no inner model saw.
-
-    Attributes
-    ----------
-    test : ndarray of int
-        Rows outside, which each stage predicts; may be empty.
-    inner : list of (train, test)
-        Inner folds; rows are positions in the whole table.
-    margin : ndarray of shape (n_rows, n_outputs)
-        Where the next stage starts; NaN outside, and where a stage that went forward in time has left rows uncovered.
-    start : ndarray of shape (n_outputs,)
-        Where the first stage starts, and a part of it: the log prior of the rows inside, or 0.
-    stages : list of FoldModel
-        Each the mean over the inner folds.
-    names : list of str
-        The estimators chosen.
-    losses : list of float
-        On the rows inside, after each stage.
-    steps : list of ndarray of shape (n_test, n_outputs)
-        What each stage says of the rows outside.
-    fits : list of list of (train, FittedFold, predicted)
-        Of each stage, for the ledger.
-    """
-
-    test: np.ndarray
-    inner: list[Split]
-    margin: np.ndarray
-    start: np.ndarray
-    stages: list[FoldModel] = field(default_factory=list)
-    names: list[str] = field(default_factory=list)
-    losses: list[float] = field(default_factory=list)
-    steps: list[np.ndarray] = field(default_factory=list)
-    fits: list[list[tuple[FittedFold, np.ndarray]]] = field(default_factory=list)
-    has_ended: bool = False
-
-    def usable(self) -> list[Split]:
-        """The inner folds whose training rows all have a margin to start from."""
-        known = ~np.isnan(self.margin[:, 0])
-        splits = [(train[known[train]], test) for train, test in self.inner]
-        return [(train, test) for train, test in splits if len(train) >= 2]
-
-
-@dataclass(frozen=True, eq=False)
-class Step:
-    """A candidate for the next stage of a chain: its models, and what they say of rows that they have not seen."""
-
-    name: str
-    model: FoldModel
-    inside: np.ndarray
-    outside: np.ndarray
-    fits: list[tuple[FittedFold, np.ndarray]]
 
 
 @leads_with(estimators="auto", order="given", n_estimators=6, learning_rate=1.0, cv=5, inner_cv=3)
@@ -142,21 +84,22 @@ class BaseBoosting(BaseOfMembers):
         chains = [self._begin(work, train, test) for train, test in parts]
         with self._progress(None) as progress:
             for candidates in self._rounds(members):
-                going_on = [chain for chain in chains if not chain.has_ended]
-                self._grow(going_on, candidates, work, progress)
+                self._grow([chain for chain in chains if not chain.has_ended], candidates, work, progress)
                 if all(chain.has_ended for chain in chains):
                     break
-        names = self._stage_names(members, max(len(chain.stages) for chain in chains))
-        oof = _table(chains[: len(splits)], splits, names, work)
-        assembly = assemble(oof, blend_learner(oof, "nonnegative", seed=work.seed))
-        last = chains[-1]
-        models = oof.models if is_covered else {n: [m] for n, m in zip(names, _filled(last, names, work), strict=True)}
-        self._keep(assembly, models)
+        outer = chains[: len(splits)]
+        names = self._stage_names(members, max(len(chain.stages) for chain in outer))
+        oof = table_of_chains(outer, splits, names, work)
+        models = oof.models
+        if not is_covered:
+            # the last chain had all rows
+            models = {name: [model] for name, model in zip(names, chains[-1].models(len(names)), strict=True)}
+        self._keep(assemble(oof, blend_learner(oof, "nonnegative", seed=work.seed)), models)
         self.stages_ = pd.DataFrame(
             [
-                (k, s + 1, name, loss)
-                for k, chain in enumerate(chains[: len(splits)])
-                for s, (name, loss) in enumerate(zip(chain.names, chain.losses, strict=True))
+                (k, s, step.name, step.loss)
+                for k, chain in enumerate(outer)
+                for s, step in enumerate(chain.stages, start=1)
             ],
             columns=["fold", "stage", "estimator", "loss"],
         )
@@ -184,66 +127,51 @@ class BaseBoosting(BaseOfMembers):
 
     def _grow(self, chains: list[Chain], candidates: Members, work: Work, progress: FitProgress) -> None:
         """One stage more of each chain: the candidate that helps most on the rows inside; none ends the chain."""
-        found = self._steps(chains, candidates, work, progress)
-        for i, chain in enumerate(chains):
-            steps = found[i]
-            losses = [self._loss_after(chain, step, work) for step in steps]
-            if not steps or (chain.stages and min(losses) >= self._loss_before(chain, steps, work)):
+        for chain, steps in zip(chains, self._steps(chains, candidates, work, progress), strict=True):
+            judged = [
+                replace(step, loss=loss_of(chain.margin + self.learning_rate * step.inside, work)) for step in steps
+            ]
+            best = min(judged, key=lambda step: step.loss, default=None)
+            if best is None or (chain.stages and best.loss >= loss_of(_where_both(chain.margin, best.inside), work)):
                 chain.has_ended = True
-                continue
-            best = steps[int(np.argmin(losses))]
-            chain.margin = chain.margin + self.learning_rate * best.inside
-            first = 0.0 if chain.stages else chain.start
-            chain.stages.append(best.model if chain.stages else replace(best.model, shift=chain.start))
-            chain.names.append(best.name)
-            chain.losses.append(min(losses))
-            chain.steps.append(best.outside + first)
-            chain.fits.append(best.fits)
+            else:
+                chain.add(best, self.learning_rate)
 
-    def _loss_after(self, chain: Chain, step: Step, work: Work) -> float:
-        rows = ~np.isnan(step.inside[:, 0])
-        margin = (chain.margin + self.learning_rate * step.inside)[rows]
-        return mean_loss(margin, work.rows.target[rows], work.rows.weight[rows], classification=self._is_classifier)
-
-    def _loss_before(self, chain: Chain, steps: list[Step], work: Work) -> float:
-        rows = ~np.isnan(steps[0].inside[:, 0])
-        classification = self._is_classifier
-        return mean_loss(
-            chain.margin[rows], work.rows.target[rows], work.rows.weight[rows], classification=classification
-        )
-
-    def _steps(
-        self, chains: list[Chain], candidates: Members, work: Work, progress: FitProgress
-    ) -> dict[int, list[Step]]:
-        """The step of every candidate in every chain; what can be computed as one goes together."""
+    def _steps(self, chains: list[Chain], candidates: Members, work: Work, progress: FitProgress) -> list[list[Step]]:
+        """The step of every candidate, of each chain; what can be computed as one goes together."""
         rng = np.random.RandomState(work.seed + len(chains[0].stages))
-        jobs: dict[bool, list[tuple[tuple[int, str, int], FoldFit]]] = {True: [], False: []}
+        # classifiers and regressors are fitted as such; of a regressor, one a class
+        fits: dict[bool, list[FoldFit]] = {True: [], False: []}
+        keys: dict[bool, list[tuple[int, str, int]]] = {True: [], False: []}
         for i, chain in enumerate(chains):
             start = np.nan_to_num(chain.margin)
             for name, estimator in candidates:
+                is_among_classes = is_classifier(estimator)
                 for j, (train, test) in enumerate(chain.usable()):
                     split = (train, np.concatenate([test, chain.test]))
                     seeded = seed_nested(clone(estimator), rng)
                     for rows in left_over(estimator, work.rows, start, n_classes=work.n_classes):
-                        fit = FoldFit(name, clone(seeded), rows, split)
-                        jobs[is_classifier(estimator)].append(((i, name, j), fit))
-        models: dict[tuple[int, str, int], list[FittedFold]] = defaultdict(list)
-        for classification, keyed in jobs.items():
+                        fits[is_among_classes].append(FoldFit(name, clone(seeded), rows, split))
+                        keys[is_among_classes].append((i, name, j))
+        found: dict[tuple[int, str, int], list[FittedFold]] = defaultdict(list)
+        for is_among_classes in fits:
             fitted = fit_all(
-                [fit for _, fit in keyed],
-                n_classes=work.n_classes if classification else 0,
+                fits[is_among_classes],
+                n_classes=work.n_classes if is_among_classes else 0,
                 # the Hessian is a weight
-                weighted=work.weighted or (not classification and work.n_classes > 0),
+                weighted=work.weighted or (not is_among_classes and work.n_classes > 0),
                 n_jobs=self.n_jobs,
                 seed=work.seed,
                 on_fit=lambda name: progress.step({"stage": name}),
             )
-            for (key, _), part in zip(keyed, fitted, strict=True):
-                models[key].append(part)  # type: ignore[arg-type]
-        return {
-            i: [_step(chain, name, i, models) for name, _ in candidates if (i, name, 0) in models]
+            for key, part in zip(keys[is_among_classes], fitted, strict=True):
+                found[key].append(part)
+        return [
+            [chain.step(name, [found[i, name, j] for j in range(len(chain.usable()))]) for name, _ in candidates]
+            if chain.usable()
+            else []
             for i, chain in enumerate(chains)
-        }
+        ]
 
     def plot_stages(self, ax: Any = None) -> Any:
         """Draw the loss after each stage, on rows that its models never saw: a line a fold, and their mean.
@@ -271,68 +199,9 @@ class BaseBoosting(BaseOfMembers):
         return ax
 
 
-def _step(chain: Chain, name: str, i: int, models: dict[tuple[int, str, int], list[FittedFold]]) -> Step:
-    """The fits of a candidate on the inner folds of a chain, as one step."""
-    inside, outside, parts, fits = np.full_like(chain.margin, np.nan), [], [], []
-    for j, (_, test) in enumerate(chain.usable()):
-        fitted = models[i, name, j]
-        margin = np.column_stack([part.margin for part in fitted])
-        if len(fitted) > 1:
-            margin -= margin.mean(axis=1, keepdims=True)
-        inside[test] = margin[: len(test)]
-        outside.append(margin[len(test) :])
-        parts.append(as_one([part.model for part in fitted]))
-        fits += [(part, np.concatenate([test, chain.test])) for part in fitted]
-    n_outputs = chain.margin.shape[1]
-    model = FoldModel(MeanModel(tuple(parts), n_outputs), max(m.n_train for m in parts), None, parts[0].n_classes)
-    return Step(name, model, inside, np.mean(outside, axis=0), fits)
-
-
-def _filled(chain: Chain, names: list[str], work: Work) -> list[FoldModel]:
-    """The chain's stages, and steps of zero for those that others have more."""
-    n_outputs = chain.margin.shape[1]
-    nothing = FoldModel(MeanModel((), n_outputs), 1, None, work.n_classes)
-    return [*chain.stages, *[nothing] * (len(names) - len(chain.stages))]
-
-
-def _table(chains: list[Chain], splits: list[Split], names: list[str], work: Work) -> OutOfFold:
-    """The out-of-fold steps of each stage, from chains that never saw the row."""
-    rows, n_outputs = work.rows, chains[0].margin.shape[1]
-    fold, ledger = np.full(len(rows), -1), Ledger()
-    margins = {name: np.full((len(rows), n_outputs), np.nan) for name in names}
-    models: dict[str, list[FoldModel]] = {name: [] for name in names}
-    seconds = dict.fromkeys(names, 0.0)
-    for k, (chain, (train, test)) in enumerate(zip(chains, splits, strict=True)):
-        fold[test] = k
-        for s, (name, model) in enumerate(zip(names, _filled(chain, names, work), strict=True)):
-            has_stage = s < len(chain.stages)
-            margins[name][test] = chain.steps[s] if has_stage else 0.0
-            models[name].append(model)
-            for part, predicted in chain.fits[s] if has_stage else []:
-                seconds[name] += part.seconds
-                _record(ledger, name, k, part, predicted)
-            if has_stage and s:
-                ledger.record("start of the stage", name, k, fitted_on=train, predicted=test, order=2)
-    return OutOfFold(
-        margins=margins,
-        fold=fold,
-        target=rows.target,
-        classes=work.classes,
-        weight=rows.weight,
-        positions=rows.positions,
-        is_ordered=rows.time is not None,
-        tests=[test for _, test in splits],
-        models=models,
-        fit_seconds=seconds,
-        failed={},
-        ledger=ledger,
-    )
-
-
-def _record(ledger: Ledger, name: str, k: int, part: FittedFold, predicted: np.ndarray) -> None:
-    ledger.record("fit", name, k, fitted_on=part.fitted_on, predicted=predicted)
-    if part.stopping_rows is not None and len(part.stopping_rows):
-        ledger.record("early stopping", name, k, fitted_on=part.stopping_rows, predicted=predicted)
+def _where_both(margin: np.ndarray, step: np.ndarray) -> np.ndarray:
+    """The margin of rows that the step reaches: forward in time, a stage leaves some out."""
+    return np.where(np.isnan(step), np.nan, margin)
 
 
 _PARAMETERS = (

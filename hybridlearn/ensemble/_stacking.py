@@ -112,7 +112,8 @@ class BaseStacking(BaseHybrid):
             return assemble(oof, blend_learner(oof, self.final_estimator, seed=work.seed))
         final = self._on_device(self.final_estimator)
         learn = meta_learner(oof, final, work, passthrough=self.passthrough)
-        return assemble(oof, learn, work.rows.X if self.passthrough else None)
+        with no_news_of_levels():
+            return assemble(oof, learn, work.rows.X if self.passthrough else None)
 
     def _is_confirmed(self, members: Members, work: Work, splits: list[Split], oof: OutOfFold, progress: Any) -> bool:
         """Whether two layers beat one on a fold that both have not seen; says so where they do not."""

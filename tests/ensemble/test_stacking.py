@@ -27,8 +27,7 @@ from hybridlearn.ensemble import (
 from hybridlearn.ensemble._assembly import assemble, blend_learner
 from hybridlearn.ensemble._loss import row_losses
 from hybridlearn.ensemble._meta import TwoLayers, margin_columns, with_second_layer
-from hybridlearn.nets import TabularMLPClassifier
-from hybridlearn.table import TableEncoder
+from hybridlearn.table import TableEncoder, UnseenCategoryWarning
 from hybridlearn.trees import BoostedTreesClassifier
 
 LINES = [("linear", LogisticRegression()), ("bayes", GaussianNB())]
@@ -119,10 +118,9 @@ def test_a_final_estimator_sees_class_codes_and_the_stack_names_labels(table) ->
     [
         make_pipeline(StandardScaler(), LogisticRegression()),
         BoostedTreesClassifier(n_estimators=3),
-        TabularMLPClassifier(hidden_layer_sizes=(4,), max_epochs=2),
         HybridClassifier(estimators=LINES, cv=2),
     ],
-    ids=["pipeline", "trees", "net", "hybrid"],
+    ids=["pipeline", "trees", "hybrid"],
 )
 def test_any_classifier_combines(table, final: Any) -> None:
     stack = HybridStackingClassifier(estimators=LINES, cv=3, final_estimator=final, random_state=0, device="cpu")
@@ -248,6 +246,21 @@ def test_passthrough_gives_the_table_of_the_rows_that_are_judged(table) -> None:
         honest = stack.oof_.margins["blend"][own] * stack.judge(k).temperature
         expected = margin(by_hand, seen[own], floor=1 / (2 * others.sum()))
         np.testing.assert_allclose(honest, expected, rtol=0, atol=1e-12)
+
+
+def test_levels_are_news_once_and_only_of_new_rows() -> None:
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"a": rng.normal(size=120), "town": [f"town {i}" for i in np.arange(120) // 2]})
+    y = frame["a"] + rng.normal(size=120) > 0
+    trees = BoostedTreesClassifier(n_estimators=3)
+    stack = HybridStackingClassifier(
+        estimators=[("trees", trees)], final_estimator=trees, passthrough=True, cv=3, random_state=0
+    )
+    stack.fit(frame, y)
+    for answer in (stack.predict, stack.predict_set):
+        with pytest.warns(UnseenCategoryWarning, match=r"'town' \(1 rows\)") as said:
+            answer(frame[:2].assign(town=["town 3", "nowhere"]))
+        assert len(said) == 1
 
 
 # parameters
