@@ -55,7 +55,6 @@ SETS = (
     "cpu_act",
 )
 SMALL_ROWS = 2000
-MOST_ROWS = 10_000
 N_BAGS = 10
 
 
@@ -82,8 +81,10 @@ def load_split(args: argparse.Namespace, name: str, seed: int) -> Split:
         X, y = own_tables()[name]()
         codes = y.to_numpy() if pd.api.types.is_float_dtype(y) else np.unique(y, return_inverse=True)[1]
         stratify = None if codes.dtype.kind == "f" else codes
-        parts = train_test_split(X, codes, test_size=0.25, random_state=seed, stratify=stratify)
-        return Split(parts[0], parts[2], parts[1], parts[3])
+        X_train, X_test, y_train, y_test = train_test_split(
+            X, codes, test_size=0.25, random_state=seed, stratify=stratify
+        )
+        return Split(X_train.iloc[: args.rows], y_train[: args.rows], X_test, y_test)
     sys.path.insert(0, str(args.bench))
     import peers
 
@@ -96,8 +97,7 @@ def load_split(args: argparse.Namespace, name: str, seed: int) -> Split:
     else:
         labels = [str(c) for c in classes] if classes else sorted(set(y.astype(str)))
         codes = y.astype(str).map({label: k for k, label in enumerate(labels)}).to_numpy(dtype=np.int64)
-    train_rows = slice(None, MOST_ROWS)
-    return Split(X_train.iloc[train_rows], codes[train][train_rows], X_test, codes[test])
+    return Split(X_train.iloc[: args.rows], codes[train][: args.rows], X_test, codes[test])
 
 
 def error_of(model: Any, split: Split) -> float:
@@ -184,7 +184,7 @@ def run(args: argparse.Namespace) -> None:
         return
     for seed, name in product(args.seeds, names):
         command = [sys.executable, __file__, "run", "--inside", "--sets", name, "--seeds", str(seed)]
-        command += ["--out", str(args.out), "--systems", *args.systems]
+        command += ["--out", str(args.out), "--rows", str(args.rows), "--systems", *args.systems]
         command += ["--bench", str(args.bench), "--data", str(args.data)] if args.bench else []
         env = os.environ | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
         subprocess.run(command, env=env, check=True)
@@ -237,7 +237,7 @@ def report(args: argparse.Namespace) -> None:
     errors = lines.set_index(keys)["error"].unstack("system")
     seconds = lines.set_index(keys)["cpu_seconds"].unstack("system")
     best = lines[lines["system"] == "hl_stack"].set_index(["dataset", "seed"])["best_member"]
-    errors["best member"] = pd.Series({key: errors.loc[key, name] for key, name in best.items()})
+    errors["best member"] = pd.Series({key: errors.loc[key].get(name, np.nan) for key, name in best.items()})
     small = lines.groupby("dataset")["n_rows"].max() < SMALL_ROWS
     is_small = errors.index.get_level_values("dataset").map(small)
     print("error (mean over the seeds)")
@@ -364,6 +364,7 @@ def main() -> None:
         sub.add_argument("--seeds", type=int, nargs="*", default=list(SEEDS))
         sub.add_argument("--systems", nargs="*", default=[])
         sub.add_argument("--splits", type=int, default=20)
+        sub.add_argument("--rows", type=int, default=10_000, help="most rows to train on")
         sub.add_argument("--out", type=Path, default=Path("ensembles.jsonl"))
         sub.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     reporting = commands.add_parser("report")

@@ -74,7 +74,10 @@ def _given_splits(cv: Any, rows: TrainingRows, seed: int) -> list[Split]:
     if not hasattr(cv, "split"):
         return [(_kept(rows, train), _kept(rows, test)) for train, test in cv]
     if rows.time is None:
-        return list(_seeded(cv, seed).split(rows.X, rows.target, rows.groups))
+        with warnings.catch_warnings():
+            # whether they are torn is checked, and inner splits go by them
+            warnings.filterwarnings("ignore", message="The groups parameter is ignored", category=UserWarning)
+            return list(_seeded(cv, seed).split(rows.X, rows.target, rows.groups))
     order = np.argsort(rows.time, kind="stable")
     sorted_rows = rows.take(order)
     return [(order[train], order[test]) for train, test in _seeded(cv, seed).split(sorted_rows.X, sorted_rows.target)]
@@ -149,7 +152,7 @@ def _before_the_test(time: np.ndarray, train: np.ndarray, test: np.ndarray) -> S
 
 
 def _one_after_another(splits: list[Split], time: np.ndarray) -> list[Split]:
-    """The splits in the order of time; the time at which a test part begins is not tested by the one before it.
+    """The splits in the order of time; all rows of the time at which a test part begins are tested in it.
 
     Weights and temperature that judge a fold are learned from the test parts of those before it.
     """
@@ -159,5 +162,7 @@ def _one_after_another(splits: list[Split], time: np.ndarray) -> list[Split]:
         train, test = splits[i]
         if begins[i] == end or time[test].max() > end:
             raise ValueError("cv gave test parts that overlap in time; with time, give an int or TimeSeriesSplit")
+        later_train, later_test = splits[i + 1]
         splits[i] = train, test[time[test] < end]
+        splits[i + 1] = later_train, np.concatenate([test[time[test] == end], later_test])
     return splits

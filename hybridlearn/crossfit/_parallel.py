@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
+import warnings
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -41,11 +42,25 @@ def run_jobs(jobs: Sequence[Job], n_jobs: int | None) -> Iterator[Any]:
         yield _bounded(n_threads, jobs[n_done])
         n_done += 1
     rest = (delayed(_bounded)(n_threads, job) for job in jobs[n_done:])
-    yield from Parallel(n_jobs=n_jobs, return_as="generator")(rest)
+    # workers that are threads share this process's pools: bounded from here, no worker undoes it for another
+    with _threads(n_threads), _closing(Parallel(n_jobs=n_jobs, return_as="generator")(rest)) as results:
+        yield from results
+
+
+@contextmanager
+def _closing(results: Generator[Any]) -> Iterator[Iterator[Any]]:
+    """Cancel the work that is left when nobody asks for it, as after an error, without a word on it."""
+    try:
+        # not the generator itself, which ``yield from`` would close
+        yield (result for result in results)
+    finally:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=r"\d+ tasks (have been successfully|which were still)")
+            results.close()
 
 
 def _is_worth_workers(seconds: float, n_done: int, n_jobs: int) -> bool:
-    if seconds < PROBE_SECONDS or n_jobs - n_done < 2:
+    if seconds < PROBE_SECONDS or n_done == 0 or n_jobs - n_done < 2:
         return False
     return seconds / n_done * (n_jobs - n_done) > WORTH_SECONDS
 

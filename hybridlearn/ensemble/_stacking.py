@@ -102,10 +102,13 @@ class BaseStacking(BaseHybrid):
         """The members once more, on the table and the out-of-fold margins of the first layer."""
         margins = np.stack([oof.margins[name] for name in oof.members])
         above = replace(work, rows=replace(work.rows, X=margin_columns(margins, list(oof.members), work.rows.X)))
+        return self._cross_fit_again(members, above, splits, progress)
+
+    def _cross_fit_again(self, members: Members, work: Work, splits: list[Split], progress: Any) -> OutOfFold:
+        """Cross-fit members of which all that is to be said was said when they were cross-fitted first."""
         with warnings.catch_warnings():
-            # said once, of the first layer
             warnings.filterwarnings("ignore", message="members .* take no sample_weight")
-            return self._cross_fit(members, above, splits, progress)
+            return self._cross_fit(members, work, splits, progress)
 
     def _assemble(self, oof: OutOfFold, work: Work) -> Assembly:
         if isinstance(self.final_estimator, str):
@@ -131,7 +134,7 @@ class BaseStacking(BaseHybrid):
         inner = [(train, test) for train, test in inner if len(test)]
         if not all(len(train) for train, _ in inner):
             raise ValueError("layers=2 needs folds that share training rows with the first; give an int")
-        first = self._cross_fit(members, inside, inner, progress)
+        first = self._cross_fit_again(members, inside, inner, progress)
         both = with_second_layer(first, self._second_layer(members, first, inside, inner, progress))
         outside = work.rows.take(held_out)
         losses = [self._losses(self._assemble(table, inside), outside) for table in (first, both)]

@@ -5,12 +5,17 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
+import joblib
 import numpy as np
+import pytest
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 
+from hybridlearn.crossfit import _parallel
 from hybridlearn.ensemble import HybridClassifier
 from hybridlearn.nets import TabularMLPClassifier
 from hybridlearn.trees import BoostedTreesClassifier
@@ -40,8 +45,24 @@ def test_two_fits_agree_to_the_last_bit_and_global_seeds_do_not_matter() -> None
     assert (decision(seed=1) != first).any()
 
 
-def test_two_workers_agree_with_one_to_the_last_bit() -> None:
-    np.testing.assert_array_equal(decision(n_jobs=2), decision(n_jobs=1))
+def test_two_workers_agree_with_one_to_the_last_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    alone = decision(n_jobs=1)
+    np.testing.assert_array_equal(decision(n_jobs=2), alone)
+    # so little work stays in this process, unless it is told that workers are worth it
+    handed: list[int] = []
+
+    class Watched(joblib.Parallel):
+        def __call__(self, jobs: Iterable[Any]) -> Any:
+            jobs = list(jobs)
+            handed.append(len(jobs))
+            return super().__call__(jobs)
+
+    monkeypatch.setattr(_parallel, "Parallel", Watched)
+    monkeypatch.setattr(_parallel, "PROBE_SECONDS", 0.0)
+    monkeypatch.setattr(_parallel, "WORTH_SECONDS", 0.0)
+    np.testing.assert_array_equal(decision(n_jobs=2), alone)
+    # of eight fits the first stays here, and those of the two nets are one
+    assert handed == [6]
 
 
 def test_two_fresh_processes_agree_to_the_last_bit() -> None:

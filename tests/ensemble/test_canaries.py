@@ -1,0 +1,113 @@
+"""Shuffled labels: no ensemble may know anything of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.pipeline import make_pipeline
+
+from hybridlearn.crossfit import leak_canary
+from hybridlearn.ensemble import (
+    ConcatClassifier,
+    HybridBaggingClassifier,
+    HybridBoostingClassifier,
+    HybridClassifier,
+    HybridStackingClassifier,
+)
+from hybridlearn.trees import BoostedTreesClassifier
+
+K = 5
+TREES = BoostedTreesClassifier(n_estimators=5, learning_rate=0.3, max_depth=2, early_stopping=False)
+MEMBERS = [("trees", TREES), ("linear", LogisticRegression())]
+STAGES = [("ridge", Ridge()), ("trees", TREES)]
+CONCAT = ConcatClassifier(embedders=[("trees", TREES)], cv=2)
+
+
+def stacking(**settings: Any) -> HybridStackingClassifier:
+    return HybridStackingClassifier(**{"estimators": MEMBERS, "cv": K} | settings)
+
+
+def bagging(estimator: Any = TREES, n_estimators: int = K, **settings: Any) -> HybridBaggingClassifier:
+    return HybridBaggingClassifier(estimator=estimator, n_estimators=n_estimators, **settings)
+
+
+def boosting(**settings: Any) -> HybridBoostingClassifier:
+    return HybridBoostingClassifier(**{"estimators": STAGES, "cv": K, "inner_cv": 2} | settings)
+
+
+ENSEMBLES: dict[str, Any] = {
+    "stacking, greedy": stacking(),
+    "stacking, nonnegative": stacking(final_estimator="nonnegative"),
+    "stacking, logistic": stacking(final_estimator=LogisticRegression()),
+    "stacking, two layers": stacking(layers=2),
+    "bagging, folds": bagging(),
+    "bagging, bootstrap": bagging(n_estimators=10, resample="bootstrap"),
+    "bagging, bootstrap of lines": bagging(LogisticRegression(), n_estimators=10, resample="bootstrap"),
+    "bagging, under": bagging(resample="under"),
+    "boosting, given": boosting(),
+    "boosting, auto": boosting(order="auto", n_estimators=2),
+    "concatenation as a member": HybridClassifier(estimators=[("concat", CONCAT), *MEMBERS[1:]], cv=K),
+}
+MAY_SWITCH_OFF = pytest.mark.filterwarnings("ignore:layers=2 is switched off")
+
+
+def table(n_rows: int, n_columns: int) -> np.ndarray:
+    return np.random.default_rng(0).normal(size=(n_rows, n_columns))
+
+
+def labels(n_rows: int, name: str) -> np.ndarray:
+    """Balanced, but for draws that balance."""
+    return np.arange(n_rows) % (4 if name == "bagging, under" else 2) == 0
+
+
+def standard_error(y: np.ndarray) -> float:
+    """Of the out-of-fold AUC of margins that know nothing.
+
+    Were they drawn, it were that of Mann and Whitney. But two rows of two folds, of which each has taught the other's
+    model, are one draw that counts twice, and so the variance is twice as large.
+    """
+    return np.sqrt(2 * (len(y) + 1) / (12 * y.sum() * (~y).sum()))
+
+
+@MAY_SWITCH_OFF
+@pytest.mark.parametrize("name", ENSEMBLES)
+def test_a_few_canaries_are_silent(name: str) -> None:
+    y = labels(400, name)
+    found = leak_canary(ENSEMBLES[name], table(400, 10), y, n_repeats=4, random_state=0)
+    assert abs(found.auc - 0.5) < 3 * standard_error(y) / 2, found
+
+
+@MAY_SWITCH_OFF
+@pytest.mark.proof
+@pytest.mark.parametrize("name", ENSEMBLES)
+def test_canaries_are_silent(name: str) -> None:
+    """With many columns: of few, the margins of all folds grow where they are wrong, and pooled ranks show it."""
+    y = labels(1000, name)
+    found = leak_canary(ENSEMBLES[name], table(1000, 30), y, n_repeats=20, random_state=0)
+    figures = f"{name}: AUC of shuffled labels {found.auc:.4f} +- {found.standard_error:.4f}"
+    print(f"\n{figures}")
+    assert abs(found.auc - 0.5) < 3 * found.standard_error, figures
+    assert abs(found.auc - 0.5) < 0.015, figures
+
+
+class Answers(TransformerMixin, BaseEstimator):
+    """Gives each row that it was fitted on its answer, behind some noise."""
+
+    def fit(self, X: np.ndarray, y: np.ndarray) -> Answers:
+        self.answers_ = y + np.random.default_rng(0).normal(size=len(y))
+        return self
+
+    def transform(self, X: np.ndarray) -> np.ndarray:
+        return np.column_stack([X, self.answers_])
+
+
+@MAY_SWITCH_OFF
+@pytest.mark.parametrize("name", ENSEMBLES)
+def test_the_canary_of_each_ensemble_can_sing(name: str) -> None:
+    y = labels(200, name)
+    found = leak_canary(make_pipeline(Answers(), ENSEMBLES[name]), table(200, 2), y, n_repeats=2, random_state=0)
+    assert found.auc - 0.5 > 3 * standard_error(y) / np.sqrt(2), found
