@@ -114,6 +114,7 @@ def folds(
     n_splits: int,
     seed: int,
     time: np.ndarray | None = None,
+    parameter: str = "cv",
 ) -> list[Split]:
     """Shuffled K-fold partition of rows; with `time`, forward chaining.
 
@@ -130,6 +131,8 @@ def folds(
     time : ndarray of shape (n_rows,) or None
         The rows in its order are cut into ``n_splits + 1`` blocks as equal as its ties let them be; each fold tests
         a block and trains on all before it. Neither `codes` nor `seed` changes that.
+    parameter : str, default="cv"
+        The user's name for `n_splits`, in messages.
 
     Returns
     -------
@@ -142,17 +145,18 @@ def folds(
         When there are fewer rows or groups than splits, or too few times.
     """
     if time is not None:
-        return _forward_folds(time, n_splits)
+        return _forward_folds(time, n_splits, parameter)
     if groups is not None:
         n_groups = len(np.unique(groups))
         if n_groups < max(n_splits, 2):
             raise ValueError(
-                f"groups cannot be split: {n_groups} distinct for cv={n_splits} folds; lower cv, or give finer groups"
+                f"groups cannot be split: {n_groups} distinct for {parameter}={n_splits} folds; lower {parameter}, or "
+                "give finer groups"
             )
     if n_splits < 2:
-        raise ValueError(f"cv={n_splits} must be at least 2 folds")
+        raise ValueError(f"{parameter}={n_splits} must be at least 2 folds")
     if n_rows < n_splits:
-        raise ValueError(f"cv={n_splits} folds need as many rows, got n_samples = {n_rows}; lower cv")
+        raise ValueError(f"{parameter}={n_splits} folds need as many rows, got n_samples = {n_rows}; lower {parameter}")
     if codes is not None:
         n_splits = max(2, min(n_splits, int(np.bincount(codes).max())))
     if groups is None:
@@ -164,14 +168,14 @@ def folds(
         return list(splitter.split(np.empty(n_rows), codes, groups))
 
 
-def _forward_folds(time: np.ndarray, n_splits: int) -> list[Split]:
+def _forward_folds(time: np.ndarray, n_splits: int, parameter: str) -> list[Split]:
     n_times = len(np.unique(time))
     if n_splits < 1:
-        raise ValueError(f"cv={n_splits} must be at least 1 fold")
+        raise ValueError(f"{parameter}={n_splits} must be at least 1 fold")
     if n_times <= n_splits:
         raise ValueError(
-            f"time cannot be split: {n_times} distinct for the {n_splits + 1} blocks of cv={n_splits} folds; "
-            "lower cv, or give finer times"
+            f"time cannot be split: {n_times} distinct for the {n_splits + 1} blocks of {parameter}={n_splits} folds; "
+            f"lower {parameter}, or give finer times"
         )
     blocks = _blocks(time, np.arange(1, n_splits + 1) / (n_splits + 1))
     return [(np.flatnonzero(blocks <= i), np.flatnonzero(blocks == i + 1)) for i in range(n_splits)]

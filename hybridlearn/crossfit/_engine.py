@@ -235,7 +235,7 @@ def warn_unweighted(members: Members, weighted: bool) -> None:
     unweighted = [name for name, estimator in members if weighted and not takes_weights(estimator)]
     if unweighted:
         warnings.warn(
-            f"members {unweighted} take no sample_weight and are fitted without; the blend uses the weights",
+            f"members {unweighted} take no sample_weight and are fitted without",
             UserWarning,
             stacklevel=3,
         )

@@ -17,7 +17,7 @@ from hybridlearn.table import TrainingRows
 
 
 def make_splits(
-    cv: Any, rows: TrainingRows, *, classes: np.ndarray | None, seed: int
+    cv: Any, rows: TrainingRows, *, classes: np.ndarray | None, seed: int, parameter: str = "cv"
 ) -> tuple[TrainingRows, list[Split]]:
     """Folds of the rows: shuffled (with times: forward in time) for an int, else those of the splitter.
 
@@ -31,6 +31,8 @@ def make_splits(
         Labels of the codes; None in regression.
     seed : int
         Of an int's folds, and of a shuffling splitter that brings none.
+    parameter : str, default="cv"
+        The user's name for it, in messages.
 
     Returns
     -------
@@ -47,15 +49,22 @@ def make_splits(
         group, training rows are later than those of the test part, or test parts overlap in time.
     """
     if classes is not None:
-        _check_class_counts(rows, classes, int(cv) if isinstance(cv, Integral) else 0)
+        _check_class_counts(rows, classes, int(cv) if isinstance(cv, Integral) else 0, parameter)
     if isinstance(cv, Integral):
         codes = None if classes is None else rows.target
-        splits = folds(codes, rows.groups, n_rows=len(rows), n_splits=int(cv), seed=seed, time=rows.time)
+        splits = folds(
+            codes, rows.groups, n_rows=len(rows), n_splits=int(cv), seed=seed, time=rows.time, parameter=parameter
+        )
     else:
         splits = _given_splits(cv, rows, seed)
     _check_parts(splits)
     if rows.groups is not None:
         _check_groups(splits, rows.groups)
+        if all(train.max() < test.min() for train, test in splits):
+            raise ValueError(
+                "cv goes forward in the order of the rows, and groups are given; inner splits can follow one of them: "
+                "leave groups out, or give a splitter by groups"
+            )
     elif rows.time is not None:
         splits = _one_after_another([_before_the_test(rows.time, *split) for split in splits], rows.time)
     elif all(train.max() < test.min() for train, test in splits):
@@ -102,7 +111,7 @@ def _kept(rows: TrainingRows, positions: Any) -> np.ndarray:
     return found[rows.positions[found] == positions]
 
 
-def _check_class_counts(rows: TrainingRows, classes: np.ndarray, n_splits: int) -> None:
+def _check_class_counts(rows: TrainingRows, classes: np.ndarray, n_splits: int, parameter: str) -> None:
     counts, labels = np.bincount(rows.target, minlength=len(classes)), classes.tolist()
     if counts.min() < 2:
         raise ValueError(
@@ -112,8 +121,8 @@ def _check_class_counts(rows: TrainingRows, classes: np.ndarray, n_splits: int) 
     rare = [label for label, count in zip(labels, counts, strict=True) if count < n_splits]
     if rare:
         warnings.warn(
-            f"classes {rare} have fewer rows than cv={n_splits}: some training parts lack them; lower cv or merge "
-            "classes",
+            f"classes {rare} have fewer rows than {parameter}={n_splits}: some training parts lack them; lower "
+            f"{parameter} or merge classes",
             UserWarning,
             stacklevel=5,
         )

@@ -11,7 +11,7 @@ import pandas as pd
 
 from hybridlearn.crossfit import BLEND, Entry, OutOfFold, score_margin
 from hybridlearn.ensemble._blend import Blend, equal_weights, fit_blend, fit_temperature
-from hybridlearn.ensemble._loss import mean_loss
+from hybridlearn.ensemble._loss import row_losses
 from hybridlearn.table import take_rows
 
 
@@ -53,12 +53,14 @@ class Assembly:
     oof: OutOfFold
 
 
-def assemble(oof: OutOfFold, learn: Callable[[np.ndarray], Combiner], X: Any = None) -> Assembly:
+def assemble(
+    oof: OutOfFold, learn: Callable[[np.ndarray], Combiner], X: Any = None, *, unlearned: Blend | None = None
+) -> Assembly:
     """Learn what combines the members, and its temperature, and judge them by folds.
 
     The combined margin of a row comes from a combiner and a temperature that were learned without the row's fold; in
-    order of time, from earlier folds, and in the first of these from equal weights. The temperature is kept only if
-    it lowers the log loss so.
+    order of time, from earlier folds, and in the first of these it is not learned. A temperature is kept only if such
+    temperatures lower the log loss: of a fold, that of the others it is learned from.
 
     Parameters
     ----------
@@ -67,22 +69,25 @@ def assemble(oof: OutOfFold, learn: Callable[[np.ndarray], Combiner], X: Any = N
         From row positions to a combiner that has learned from their out-of-fold margins.
     X : table of n_rows rows, optional
         Where the combiner looks at it.
+    unlearned : Blend, optional
+        What combines margins where there is no row to learn from. Default: the mean.
 
     Returns
     -------
     Assembly
     """
     margins = stacked(oof)
+    unlearned = unlearned or equal_weights(*margins.shape[::2])
     levels = oof.second_level()
     margin = np.full(margins.shape[1:], np.nan)
     combiners: dict[int, Combiner] = {}
     entries = []
     for fold, others, held_out in levels:
-        combiners[fold] = learn(others) if len(others) else equal_weights(*margins.shape[::2])
+        combiners[fold] = learn(others) if len(others) else unlearned
         margin[held_out] = combiners[fold].margin(margins[:, held_out], None if X is None else take_rows(X, held_out))
         entries.append(Entry("blend weights", BLEND, fold, others, held_out, order=2))
     temperature, temperatures = _temperatures(margin, oof) if oof.classes is not None else (1.0, {})
-    if temperatures:
+    if any(value != 1 for value in (temperature, *temperatures.values())):
         for fold, _, held_out in levels:
             margin[held_out] /= temperatures[fold]
         entries += [Entry("calibration", e.member, e.fold, e.fitted_on, e.predicted, order=2) for e in entries]
@@ -109,19 +114,34 @@ def blend_learner(oof: OutOfFold, kind: str, *, seed: int) -> Callable[[np.ndarr
 
 
 def _temperatures(margin: np.ndarray, oof: OutOfFold) -> tuple[float, dict[int, float]]:
-    """The temperature of all rows, and by fold that of the others; 1 and none where they do not help."""
-    levels, scaled = oof.second_level(), margin.copy()
-    by_fold = {}
-    for fold, others, held_out in levels:
-        by_fold[fold] = fit_temperature(margin[others], oof.target[others], oof.weight[others]) if len(others) else 1.0
-        scaled[held_out] /= by_fold[fold]
+    """The temperature of all rows, and by fold that of the rows it learns from; 1 where temperatures do not help.
+
+    Whether they do is told by the folds that a fold learns from, for all rows by all folds: by what each loses or gains
+    under a temperature learned without it.
+    """
+    levels = oof.second_level()
+    learned = {
+        fold: fit_temperature(margin[others], oof.target[others], oof.weight[others]) if len(others) else 1.0
+        for fold, others, _ in levels
+    }
+
+    def gain(fold: int, rows: np.ndarray) -> float:
+        before, after = (
+            row_losses(margin[rows] / temperature, oof.target[rows], classification=True)
+            for temperature in (1.0, learned[fold])
+        )
+        return float(oof.weight[rows] @ (before - after))
+
+    gains = {fold: gain(fold, held_out) for fold, _, held_out in levels}
+    by_fold = {
+        fold: learned[fold]
+        if sum(g for k, g in gains.items() if k < fold or not (oof.is_ordered or k == fold)) > 0
+        else 1.0
+        for fold in gains
+    }
+    if sum(gains.values()) <= 0:
+        return 1.0, by_fold
     rows = np.flatnonzero(oof.covered)
-
-    def loss(of: np.ndarray) -> float:
-        return mean_loss(of[rows], oof.target[rows], oof.weight[rows], classification=True)
-
-    if loss(scaled) >= loss(margin):
-        return 1.0, {}
     return fit_temperature(margin[rows], oof.target[rows], oof.weight[rows]), by_fold
 
 

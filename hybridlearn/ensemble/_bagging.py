@@ -117,7 +117,7 @@ class BaseBagging(BaseEnsemble):
         members = [(NAME, self._on_device(self._estimator()))]
         with self._progress(self.n_estimators) as progress:
             if self.resample == "folds":
-                work, splits = self._splits(work, self.n_estimators)
+                work, splits = self._splits(work, self.n_estimators, parameter="n_estimators")
                 oof = self._cross_fit(members, work, splits, progress)
                 models = oof.models
                 if not oof.covered.all():
@@ -129,7 +129,9 @@ class BaseBagging(BaseEnsemble):
                     )
                 oof = self._of_bags(members, work, progress)
                 models = oof.models
-        self._keep(assemble(oof, blend_learner(oof, "mean", seed=work.seed)), models)
+        # what a temperature does to a prior that was put back, an intercept mends
+        kind = "nonnegative" if self.resample == "under" else "mean"
+        self._keep(assemble(oof, blend_learner(oof, kind, seed=work.seed)), models)
 
     def _of_bags(self, members: Members, work: Work, progress: FitProgress) -> OutOfFold:
         """The out-of-fold table of draws: a row's margin is the mean over the bags that left it out."""
@@ -137,7 +139,7 @@ class BaseBagging(BaseEnsemble):
         codes = None if work.classes is None else rows.target
         n_units = len(rows) if rows.groups is None else len(np.unique(rows.groups))
         n_parts = min(_N_PARTS, n_units, len(rows) if self.resample == "bootstrap" else self.n_estimators)
-        parts = folds(codes, rows.groups, n_rows=len(rows), n_splits=n_parts, seed=work.seed)
+        parts = folds(codes, rows.groups, n_rows=len(rows), n_splits=n_parts, seed=work.seed, parameter="n_estimators")
         if self.resample == "bootstrap":
             bags = bootstraps(rows, self.n_estimators, rng)
         else:

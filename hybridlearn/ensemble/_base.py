@@ -182,9 +182,9 @@ class BaseEnsemble(BaseMeta):
         self._learn(work)
         return self
 
-    def _splits(self, work: Work, cv: Any) -> tuple[Work, list[Split]]:
+    def _splits(self, work: Work, cv: Any, *, parameter: str = "cv") -> tuple[Work, list[Split]]:
         """At least two folds, and the work with the order of time that they may follow."""
-        rows, splits = make_splits(cv, work.rows, classes=work.classes, seed=work.seed)
+        rows, splits = make_splits(cv, work.rows, classes=work.classes, seed=work.seed, parameter=parameter)
         if len(splits) < 2:
             raise ValueError("cv gave one fold; the blend needs two, to be judged by weights of the other")
         return Work(rows, work.classes, work.weighted, work.seed), splits

@@ -30,6 +30,7 @@ from hybridlearn.crossfit import (
 )
 from hybridlearn.ensemble._assembly import assemble, blend_learner
 from hybridlearn.ensemble._base import Members, Work
+from hybridlearn.ensemble._blend import Blend
 from hybridlearn.ensemble._chain import Chain, Step, loss_of, table_of_chains
 from hybridlearn.ensemble._heads import HybridClassifierHead, HybridRegressorHead
 from hybridlearn.ensemble._hybrid import CV_CONSTRAINT, BaseOfMembers
@@ -94,7 +95,10 @@ class BaseBoosting(BaseOfMembers):
         if not is_covered:
             # the last chain had all rows
             models = {name: [model] for name, model in zip(names, chains[-1].models(len(names)), strict=True)}
-        self._keep(assemble(oof, blend_learner(oof, "nonnegative", seed=work.seed)), models)
+        # stages add up, also where nothing is learned of their weights
+        whole_sum = Blend(np.ones(len(names)), np.zeros(self._n_outputs))
+        learn = blend_learner(oof, "nonnegative", seed=work.seed)
+        self._keep(assemble(oof, learn, unlearned=whole_sum), models)
         self.stages_ = pd.DataFrame(
             [
                 (k, s, step.name, step.loss)
@@ -119,7 +123,15 @@ class BaseBoosting(BaseOfMembers):
     def _begin(self, work: Work, train: np.ndarray, test: np.ndarray) -> Chain:
         rows = work.rows.take(train)
         codes = None if work.classes is None else rows.target
-        inner = folds(codes, rows.groups, n_rows=len(rows), n_splits=self.inner_cv, seed=work.seed, time=rows.time)
+        inner = folds(
+            codes,
+            rows.groups,
+            n_rows=len(rows),
+            n_splits=self.inner_cv,
+            seed=work.seed,
+            time=rows.time,
+            parameter="inner_cv",
+        )
         start = np.zeros(self._n_outputs) if codes is None else log_prior(codes, rows.weight, work.n_classes)
         margin = np.full((len(work.rows), self._n_outputs), np.nan)
         margin[train] = start
@@ -221,7 +233,7 @@ _PARAMETERS = (
     + """
     inner_cv : int, default=3
         Folds of each training part from which a stage's margins come that the next one starts from. Each stage is
-        fitted ``cv * inner_cv`` times.
+        fitted ``cv * inner_cv`` times, a regressor among more than two classes as often for each.
 """
 )
 _STAGES = """

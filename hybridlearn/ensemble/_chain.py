@@ -10,7 +10,7 @@ from hybridlearn._splits import Split
 from hybridlearn.crossfit import FittedFold, FoldModel, Ledger, OutOfFold
 from hybridlearn.ensemble._base import Work
 from hybridlearn.ensemble._loss import mean_loss
-from hybridlearn.ensemble._stage import MeanModel, as_one
+from hybridlearn.ensemble._stage import MeanModel, as_one, classwise
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +79,7 @@ class Chain:
         for (_, test), parts in zip(self.usable(), fitted, strict=True):
             margin = np.column_stack([part.margin for part in parts])
             if len(parts) > 1:
-                margin -= margin.mean(axis=1, keepdims=True)
+                margin = classwise(margin)
             inside[test] = margin[: len(test)]
             outside.append(margin[len(test) :])
             models.append(as_one([part.model for part in parts]))

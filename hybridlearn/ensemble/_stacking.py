@@ -75,8 +75,12 @@ class BaseStacking(BaseHybrid):
         if not isinstance(self.final_estimator, str):
             warn_unweighted([("final_estimator", self.final_estimator)], work.weighted)
         if self._has_prefit_members:
-            for _, member in self.estimators:
-                check_is_fitted(member)
+            for name, member in self.estimators:
+                check_is_fitted(
+                    member,
+                    msg=f"member {name!r} (%(name)s) is not fitted, as cv='prefit' needs it; cloning forgets a fit: "
+                    "wrap fitted members in FrozenEstimator",
+                )
             oof = table_of_fitted(self.estimators, work)
             self._finish(self._assemble(oof, work), oof.models)
             return

@@ -13,8 +13,9 @@ from hybridlearn._heads import centred
 from hybridlearn.crossfit import FoldModel, fold_margins, starts_from_margin, takes_weights
 from hybridlearn.table import TrainingRows
 
-# Newton's target is unbounded where a row is badly wrong: the usual bound (Friedman, Hastie and Tibshirani, 2000).
-_LARGEST_STEP = 4.0
+# Newton's target is unbounded where a row is badly wrong. The usual bound of 4 (Friedman, Hastie and Tibshirani, 2000)
+# is for a start at even odds; from the log prior, the rows of a class of 1 % ask for steps of 100.
+_LARGEST_STEP = 100.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +40,7 @@ class ClasswiseModel:
 
     def margin(self, X: Any) -> np.ndarray:
         """Margin of each row of the table, shape (n_rows, n_classes)."""
-        return centred(np.column_stack([model.margin(X) for model in self.models]))
+        return classwise(np.column_stack([model.margin(X) for model in self.models]))
 
 
 def log_prior(codes: np.ndarray, weight: np.ndarray, n_classes: int) -> np.ndarray:
@@ -75,14 +76,21 @@ def left_over(estimator: Any, rows: TrainingRows, start: np.ndarray, *, n_classe
     codes = rows.target if n_classes == 2 else np.eye(n_classes)[rows.target].T
     probability = expit(start[:, 0]) if n_classes == 2 else softmax(start, axis=1).T
     weighs = takes_weights(estimator)
-    return [_newton(rows, y - p, p * (1 - p), weighs) for y, p in zip(*np.atleast_2d(codes, probability), strict=True)]
+    return [_newton(rows, y, p, weighs) for y, p in zip(*np.atleast_2d(codes, probability), strict=True)]
 
 
-def _newton(rows: TrainingRows, residual: np.ndarray, hessian: np.ndarray, weighs: bool) -> TrainingRows:
+def _newton(rows: TrainingRows, indicator: np.ndarray, probability: np.ndarray, weighs: bool) -> TrainingRows:
+    """Newton's step for one class; its square times the Hessian, what a row weighs in a fit, stays below the bound."""
+    residual, hessian = indicator - probability, probability * (1 - probability)
     # who takes no weights gets the gradient, in units of the largest Hessian
     step = residual / np.maximum(hessian, 1e-6) if weighs else residual / 0.25
     weight = rows.weight * hessian if weighs else rows.weight
     return replace(rows, target=np.clip(step, -_LARGEST_STEP, _LARGEST_STEP), weight=weight)
+
+
+def classwise(columns: np.ndarray) -> np.ndarray:
+    """Steps of the classes, each taken as if the others stood still, as one step of all: shape (n_rows, n_classes)."""
+    return centred(columns) * (1 - 1 / columns.shape[1])
 
 
 def as_one(models: Sequence[FoldModel]) -> FoldModel:

@@ -31,7 +31,8 @@ _FIRST_TARGET = 2**32
 def row_hashes(X: Any, target: Any) -> np.ndarray:
     """Hash each row with its target: the same for the same values, in this process and in any other.
 
-    Containers, dtypes and names of columns do not matter: True, 1 and 1.0 are one value, so are 0.0 and -0.0, a text
+    Containers, dtypes and names of columns do not matter (but a number rounded to float32 is another number, unless it
+    was one before): True, 1 and 1.0 are one value, so are 0.0 and -0.0, a text
     and the category of that text, a moment in two time zones (without one it is in UTC), and all that is missing. The
     text "1" is not the number 1, and columns count in their order. Rows that differ share a hash by chance alone, one
     pair in 2^64.

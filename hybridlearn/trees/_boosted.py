@@ -106,7 +106,8 @@ class BaseBoostedTrees(CallbackSupportMixin, BaseEstimator):
         y : array-like of shape (n_rows,)
             Target.
         sample_weight : array-like of shape (n_rows,), optional
-            Multiplies a row's loss; rows of weight 0 are left out. Default: 1 each.
+            Multiplies a row's loss; rows of weight 0 are left out. Weights that sum to 1 are taken as shares of the
+            rows and scaled to a mean of 1. Default: 1 each.
         groups : array-like of shape (n_rows,), optional
             Rows of one group stay on one side of the early-stopping split and of the target codes' folds.
         time : array-like of shape (n_rows,), optional
@@ -127,6 +128,9 @@ class BaseBoostedTrees(CallbackSupportMixin, BaseEstimator):
         """
         rows = read_training_rows(self, X, y, sample_weight, groups, time=time, base_margin=base_margin)
         rows = rows.reweighted(self._class_weights(rows.target))
+        if np.isclose(rows.weight.sum(), 1):
+            # shares of the rows, as AdaBoost's: too light for any leaf
+            rows = rows.reweighted(np.full(len(rows), len(rows)))
         self._check_target(rows.target)
         self._is_step_ = rows.base_margin is not None
         seed = draw_seed(self.random_state)

@@ -55,11 +55,11 @@ def test_other_folds_do_not(cv: Any) -> None:
     assert splits_of(cv)[0] is None
 
 
-def test_with_groups_folds_that_go_forward_are_no_order_of_time() -> None:
+def test_groups_and_folds_that_go_forward_are_an_error() -> None:
+    """Inner splits could follow one of them only."""
     forward = [(ROWS[:10], ROWS[10:20]), (ROWS[:20], ROWS[20:])]
-    time, splits = splits_of(forward, groups=ROWS // 5)
-    assert time is None
-    assert len(splits) == 2
+    with pytest.raises(ValueError, match="cv goes forward in the order of the rows, and groups are given"):
+        splits_of(forward, groups=ROWS // 5)
 
 
 def test_forward_folds_in_any_order_are_put_in_order() -> None:

@@ -21,7 +21,7 @@ from sklearn.metrics import (
 from hybridlearn._heads import centred, probabilities
 from hybridlearn.crossfit import BLEND, Ledger, OutOfFold
 from hybridlearn.ensemble._assembly import Assembly, assemble, blend_learner, leaderboard
-from hybridlearn.ensemble._blend import fit_blend, fit_temperature
+from hybridlearn.ensemble._blend import Blend, fit_blend, fit_temperature
 from hybridlearn.ensemble._loss import mean_loss
 
 KINDS = ("greedy", "nonnegative", "mean")
@@ -77,11 +77,13 @@ def test_the_margin_of_a_fold_is_that_of_weights_learned_without_it(n_classes: i
             seed=7,
         )
         by_hand[held_out] = blend.margin(stack(oof)[:, held_out])
-    if assembly.final.temperature != 1:
-        cool = by_hand.copy()
-        for k in range(4):
-            others = oof.fold != k
-            by_hand[~others] /= fit_temperature(cool[others], oof.target[others], oof.weight[others])
+    raw = by_hand.copy()
+    for k in range(4):
+        others = oof.fold != k
+        temperature = assembly.by_fold[k].temperature
+        if temperature != 1:
+            assert temperature == fit_temperature(raw[others], oof.target[others], oof.weight[others])
+        by_hand[~others] /= temperature
     np.testing.assert_allclose(assembly.oof.margins[BLEND], by_hand, rtol=1e-9, atol=1e-12)
     everything = fit_blend(kind, stack(oof), oof.target, oof.weight, classification=n_classes > 0, seed=7)
     np.testing.assert_allclose(assembly.final.combiner.weights, everything.weights, rtol=1e-9, atol=1e-12)
@@ -161,8 +163,34 @@ def test_calibration_is_kept_where_it_helps_only() -> None:
         kept.append(losses[1] < losses[0])
         expected = fit_temperature(raw, oof.target, oof.weight) if kept[-1] else 1.0
         assert assembly.final.temperature == pytest.approx(expected, rel=1e-9)
-        np.testing.assert_allclose(assembly.oof.margins[BLEND], cool if kept[-1] else raw, rtol=1e-9)
+        for k in range(4):
+            others, held_out = oof.fold != k, oof.fold == k
+            told = [
+                mean_loss(m[others], oof.target[others], oof.weight[others], classification=True) for m in (raw, cool)
+            ]
+            wanted = cool if told[1] < told[0] else raw
+            np.testing.assert_allclose(assembly.oof.margins[BLEND][held_out], wanted[held_out], rtol=1e-9)
     assert len(set(kept)) == 2
+
+
+def test_whether_a_fold_is_calibrated_is_told_by_folds_it_learns_from() -> None:
+    """In order of time, targets of a fold move no margin of earlier folds, nor whether these have a temperature."""
+    for seed in range(8):
+        oof = replace(make_oof(2, seed=seed), is_ordered=True)
+        before = assembled(oof, "nonnegative", seed=0).oof.margins[BLEND]
+        later = oof.fold >= 2
+        oof.target[later] = 1 - oof.target[later]
+        after = assembled(oof, "nonnegative", seed=0).oof.margins[BLEND]
+        np.testing.assert_array_equal(after[oof.fold <= 2], before[oof.fold <= 2])
+        assert (after[oof.fold > 2] != before[oof.fold > 2]).all()
+
+
+def test_where_nothing_is_learned_a_sum_may_be_given() -> None:
+    oof = replace(make_oof(0), is_ordered=True)
+    blend = Blend(np.ones(3), np.zeros(1))
+    assembly = assemble(oof, blend_learner(oof, "nonnegative", seed=0), unlearned=blend)
+    first = oof.fold == 0
+    np.testing.assert_allclose(assembly.oof.margins[BLEND][first], stack(oof)[:, first].sum(axis=0))
 
 
 def test_a_mean_of_independent_members_is_too_timid_and_gets_sharpened() -> None:

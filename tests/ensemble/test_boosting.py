@@ -139,7 +139,7 @@ def test_classification_stages_go_on_from_margins_or_get_newtons_step(labels: np
             return estimator.fit(X[rows], codes[rows], sample_weight=WEIGHT[rows], base_margin=margin[rows]).margin
         p = expit(margin) if n_classes == 2 else softmax(margin, axis=1)
         wanted = codes[:, None] if n_classes == 2 else np.eye(3)[codes]
-        step = np.clip((wanted - p) / (p * (1 - p)), -4, 4)
+        step = np.clip((wanted - p) / (p * (1 - p)), -100, 100)
         fitted = [
             clone(estimator).fit(X[rows], step[rows, k], sample_weight=(WEIGHT[:, None] * p * (1 - p))[rows, k])
             for k in range(margin.shape[1])
@@ -147,7 +147,7 @@ def test_classification_stages_go_on_from_margins_or_get_newtons_step(labels: np
 
         def centred(table: np.ndarray) -> np.ndarray:
             steps = np.column_stack([model.predict(table) for model in fitted])
-            return steps - steps.mean(axis=1, keepdims=True) if n_classes > 2 else steps
+            return (steps - steps.mean(axis=1, keepdims=True)) * 2 / 3 if n_classes > 2 else steps
 
         return centred
 
