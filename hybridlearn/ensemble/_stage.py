@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from scipy.special import expit, softmax
+from sklearn.base import is_classifier
 
 from hybridlearn._heads import centred
 from hybridlearn.crossfit import FoldModel, fold_margins, starts_from_margin, takes_weights
@@ -65,13 +66,13 @@ def left_over(estimator: Any, rows: TrainingRows, start: np.ndarray, *, n_classe
     Returns
     -------
     list of TrainingRows
-        In regression, the residuals. For an estimator that starts from margins, the rows with these. For a regressor
+        In regression, the residuals. For a classifier that starts from margins, the rows with these. For a regressor
         among classes, Newton's step of the log loss, weighted by the Hessian; with more than two classes, one table
         a class.
     """
     if not n_classes:
         return [replace(rows, target=rows.target - start[:, 0])]
-    if starts_from_margin(estimator):
+    if is_classifier(estimator) and starts_from_margin(estimator):
         return [replace(rows, base_margin=start)]
     codes = rows.target if n_classes == 2 else np.eye(n_classes)[rows.target].T
     probability = expit(start[:, 0]) if n_classes == 2 else softmax(start, axis=1).T

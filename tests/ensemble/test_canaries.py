@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
 
@@ -111,3 +111,34 @@ def test_the_canary_of_each_ensemble_can_sing(name: str) -> None:
     y = labels(200, name)
     found = leak_canary(make_pipeline(Answers(), ENSEMBLES[name]), table(200, 2), y, n_repeats=2, random_state=0)
     assert found.auc - 0.5 > 3 * standard_error(y) / np.sqrt(2), found
+
+
+# without chance
+
+
+@MAY_SWITCH_OFF
+@pytest.mark.parametrize("name", [name for name, ensemble in ENSEMBLES.items() if hasattr(ensemble, "cv")])
+def test_margins_of_a_fold_hang_on_no_answer_of_its_rows(name: str) -> None:
+    """To the last bit, where the folds are given: what members and stages say, not what weighs them."""
+    X, y = table(150, 3), np.random.default_rng(1).permutation(labels(150, name))
+    fold = np.arange(150) % 3
+    ensemble = clone(ENSEMBLES[name]).set_params(
+        cv=[(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in range(3)], random_state=0
+    )
+    plain = ensemble.fit(X, y).oof_
+    other = clone(ensemble).fit(X, np.where(fold == 1, X[:, 0] > 0.5, y)).oof_
+    names = [member for member in plain.members if member in other.members and not member.endswith(":2")]
+    assert names
+    for member in names:
+        np.testing.assert_array_equal(plain.margins[member][fold == 1], other.margins[member][fold == 1])
+        assert (plain.margins[member][fold != 1] != other.margins[member][fold != 1]).any()
+
+
+def test_the_margin_of_a_row_out_of_the_bags_does_not_hang_on_its_answer() -> None:
+    X, y = table(60, 3), labels(60, "bootstrap")
+    bag = clone(ENSEMBLES["bagging, bootstrap"]).set_params(random_state=0)
+    plain = bag.fit(X, y).oof_.margins["estimator"]
+    for row in (3, 20):
+        other = bag.fit(X, np.where(np.arange(60) == row, ~y, y)).oof_.margins["estimator"]
+        assert other[row] == plain[row]
+        assert (other != plain).any()

@@ -19,7 +19,7 @@ from sklearn.preprocessing import StandardScaler
 from hybridlearn.crossfit import FoldModel
 from hybridlearn.ensemble._loss import row_losses
 from hybridlearn.ensemble._stage import ClasswiseModel, MeanModel, as_one, left_over, log_prior
-from hybridlearn.nets import TabularMLPClassifier
+from hybridlearn.nets import TabularMLPClassifier, TabularMLPRegressor
 from hybridlearn.table import TrainingRows
 from hybridlearn.trees import BoostedTreesClassifier, BoostedTreesRegressor
 
@@ -72,7 +72,11 @@ def test_who_starts_from_margins_gets_them_and_the_classes(estimator: Any, codes
 
 
 @pytest.mark.parametrize("codes", [TWO, THREE], ids=["two", "three"])
-@pytest.mark.parametrize("estimator", [Ridge(), make_pipeline(StandardScaler(), Ridge())], ids=["ridge", "pipeline"])
+@pytest.mark.parametrize(
+    "estimator",
+    [Ridge(), make_pipeline(StandardScaler(), Ridge()), BoostedTreesRegressor(), TabularMLPRegressor()],
+    ids=["ridge", "pipeline", "trees", "net"],
+)
 def test_regressors_get_newtons_step_and_the_hessian_as_weight(estimator: Any, codes: np.ndarray) -> None:
     start = RNG.normal(size=(N_ROWS, 1 if codes is TWO else 3))
     tables = left_over(estimator, rows_of(codes), start, n_classes=codes.max() + 1)
