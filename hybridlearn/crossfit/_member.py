@@ -133,6 +133,9 @@ def starting_among(training: TrainingRows, present: np.ndarray | None, n_classes
     """The rows with margins to start from of the classes that are present."""
     if training.base_margin is None or present is None or len(present) == n_classes:
         return training
+    if len(present) == 1:
+        # nothing is learned of one class
+        return replace(training, base_margin=np.zeros((len(training), 1)))
     start = training.base_margin[:, present]
     return replace(training, base_margin=start[:, 1:] - start[:, :1] if len(present) == 2 else start)
 

@@ -20,7 +20,6 @@ from sklearn.model_selection import TimeSeriesSplit
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.tree import DecisionTreeRegressor
 
-from hybridlearn.crossfit import MemberError
 from hybridlearn.ensemble import HybridBoostingClassifier, HybridBoostingRegressor
 from hybridlearn.nets import TabularMLPClassifier, TabularMLPRegressor
 from hybridlearn.trees import BoostedTreesClassifier, BoostedTreesRegressor
@@ -40,6 +39,7 @@ NET = TabularMLPClassifier(hidden_layer_sizes=(8,), max_epochs=8, learning_rate=
 TREE = DecisionTreeRegressor(max_depth=2, random_state=0)
 NUMBERS: Stages = [("linear", LinearRegression()), ("tree", TREE), ("ridge", Ridge(10.0))]
 CLASSES: Stages = [("trees", TREES), ("ridge", Ridge()), ("mlp", NET)]
+STEPS = BoostedTreesRegressor(n_estimators=4, learning_rate=0.3, early_stopping=False, random_state=0)
 
 
 def regressor(stages: Stages = NUMBERS, **settings: Any) -> HybridBoostingRegressor:
@@ -122,9 +122,11 @@ def test_regression_stages_learn_residuals_of_margins_that_are_out_of_fold(learn
     )
 
 
-@pytest.mark.parametrize(("labels", "learning_rate"), [(TWO, 0.4), (THREE, 0.4)])
-def test_classification_stages_go_on_from_margins_or_get_newtons_step(labels: np.ndarray, learning_rate: float) -> None:
-    boost = classifier(learning_rate=learning_rate).fit(X, labels, sample_weight=WEIGHT)
+@pytest.mark.parametrize("labels", [TWO, THREE], ids=["two", "three"])
+@pytest.mark.parametrize("stages", [CLASSES, [("steps", STEPS), *CLASSES[1:2]]], ids=["all kinds", "regressors"])
+def test_classification_stages_go_on_from_margins_or_get_newtons_step(stages: Stages, labels: np.ndarray) -> None:
+    """Also a regressor that could start from margins, but not from those of classes."""
+    boost = classifier(stages, learning_rate=0.4).fit(X, labels, sample_weight=WEIGHT)
     codes, n_classes = np.unique(labels, return_inverse=True)[1], len(set(labels.tolist()))
 
     def full(margin: np.ndarray) -> np.ndarray:
@@ -155,7 +157,7 @@ def test_classification_stages_go_on_from_margins_or_get_newtons_step(labels: np
         return -log_softmax(full(margin), axis=1)[np.arange(N_ROWS), codes]
 
     # nets are trained together, here alone: the same up to rounding
-    check_chains(boost, CLASSES, start, learn, loss, rtol=1e-3, atol=1e-4)
+    check_chains(boost, stages, start, learn, loss, rtol=1e-3, atol=1e-4)
 
 
 class SmallTables(RegressorMixin, BaseEstimator):
@@ -397,12 +399,7 @@ def test_classes_that_inner_training_parts_lack_do_not_stop_the_fit() -> None:
     assert p[:, 1].mean() < 0.2
 
 
-LACKS_NO = pytest.mark.xfail(
-    raises=MemberError, reason="IndexError in crossfit: a start of one column has none of the second class"
-)
-
-
-@pytest.mark.parametrize("only", ["no", pytest.param("yes", marks=LACKS_NO)])
+@pytest.mark.parametrize("only", ["no", "yes"])
 def test_an_inner_training_part_of_one_class_does_not_stop_the_fit(only: str) -> None:
     labels = np.where(np.arange(N_ROWS) < 20, only, TWO)
     boost = classifier(CLASSES[:1]).fit(X, labels, time=np.arange(N_ROWS))

@@ -434,6 +434,6 @@ def test_the_seed_draws_the_rows_of_each_tree() -> None:
 def test_weights_that_sum_to_1_are_shares_of_the_rows() -> None:
     """As those of AdaBoost: taken at their face, no leaf would have the Hessian that it needs."""
     X, y = table()
-    plain = BoostedTreesClassifier(**QUICK, random_state=0).fit(X, y > 0)
-    shares = BoostedTreesClassifier(**QUICK, random_state=0).fit(X, y > 0, sample_weight=np.full(len(y), 1 / len(y)))
+    plain = BoostedTreesClassifier(**QUICK).fit(X, y > 0)
+    shares = BoostedTreesClassifier(**QUICK).fit(X, y > 0, sample_weight=np.full(len(y), 1 / len(y)))
     np.testing.assert_allclose(shares.margin(X), plain.margin(X), rtol=1e-5)
