@@ -160,6 +160,12 @@ def test_classification_stages_go_on_from_margins_or_get_newtons_step(stages: St
     check_chains(boost, stages, start, learn, loss, rtol=1e-3, atol=1e-4)
 
 
+def test_weights_of_one_are_no_weights() -> None:
+    """The Hessian weighs rows in either."""
+    plain, ones = (classifier(CLASSES[:2]).fit(X, THREE, sample_weight=w) for w in (None, np.ones(N_ROWS)))
+    np.testing.assert_array_equal(plain.margin(X), ones.margin(X))
+
+
 class SmallTables(RegressorMixin, BaseEstimator):
     """Learns a line from more than 40 rows; from fewer it makes nonsense."""
 
@@ -355,6 +361,13 @@ def test_stages_go_forward_in_time(stages: Stages, with_splitter: bool) -> None:
     assert len(boost.weights_) > 1
     boost.ledger_.assert_leak_free()
     boost.ledger_.assert_in_order(time)
+
+
+def test_stages_add_up_in_the_first_fold_in_time_where_no_weights_are_learned() -> None:
+    boost = regressor([("mean", DummyRegressor()), *NUMBERS[:1]]).fit(X, NUMBER, time=np.arange(N_ROWS))
+    first, margins = boost.oof_.fold == 0, boost.oof_.margins
+    assert first.any()
+    np.testing.assert_allclose(margins["blend"][first], (margins["mean"] + margins["linear"])[first])
 
 
 def test_where_folds_leave_rows_uncovered_one_chain_of_all_rows_predicts() -> None:

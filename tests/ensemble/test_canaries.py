@@ -18,6 +18,7 @@ from hybridlearn.ensemble import (
     HybridClassifier,
     HybridStackingClassifier,
 )
+from hybridlearn.ensemble._stacking import BaseStacking
 from hybridlearn.trees import BoostedTreesClassifier
 
 K = 5
@@ -110,6 +111,14 @@ class Answers(TransformerMixin, BaseEstimator):
 def test_the_canary_of_each_ensemble_can_sing(name: str) -> None:
     y = labels(200, name)
     found = leak_canary(make_pipeline(Answers(), ENSEMBLES[name]), table(200, 2), y, n_repeats=2, random_state=0)
+    assert found.auc - 0.5 > 3 * standard_error(y) / np.sqrt(2), found
+
+
+def test_a_second_layer_that_nobody_switches_off_sings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Out-of-fold margins give their own targets away, but on rows that are kept out of both layers it shows."""
+    monkeypatch.setattr(BaseStacking, "_is_confirmed", lambda *_: True)
+    y = labels(400, "two layers")
+    found = leak_canary(ENSEMBLES["stacking, two layers"], table(400, 10), y, n_repeats=2, random_state=0)
     assert found.auc - 0.5 > 3 * standard_error(y) / np.sqrt(2), found
 
 

@@ -187,18 +187,21 @@ def test_ordinal_codes_of_a_transformer_have_no_order_either() -> None:
     bins = KBinsDiscretizer(4, encode="ordinal", quantile_method="averaged_inverted_cdf")
     numbers = concat([("bins", bins)], cv=2).fit(X, TWO).concatenations_[0]
     assert numbers.head.estimator.n_features_in_ == 3, "floats are numbers"
-    to_int = make_pipeline(bins, ToInt())
-    codes = concat([("bins", to_int)], cv=2).fit(X, TWO).concatenations_[0]
-    assert codes.head.estimator.n_features_in_ == 12
+    for dtype in ("int64", "uint8"):
+        codes = concat([("bins", make_pipeline(bins, As(dtype)))], cv=2).fit(X, TWO).concatenations_[0]
+        assert codes.head.estimator.n_features_in_ == 12
 
 
-class ToInt(TransformerMixin, BaseEstimator):
-    def fit(self, X: Any, y: Any = None) -> ToInt:
+class As(TransformerMixin, BaseEstimator):
+    def __init__(self, dtype: str):
+        self.dtype = dtype
+
+    def fit(self, X: Any, y: Any = None) -> As:
         self.n_features_in_ = X.shape[1]
         return self
 
     def transform(self, X: np.ndarray) -> np.ndarray:
-        return X.astype(int)
+        return X.astype(self.dtype)
 
 
 def test_sparse_tables_are_for_embedders_that_take_them() -> None:
