@@ -72,7 +72,7 @@ class FoldFit:
     def fitted(self, model: FoldModel, margin: np.ndarray, seconds: float) -> FittedFold:
         """What the fit leaves behind."""
         train = self.split[0]
-        stopping = getattr(model.estimator, "stopping_rows_", None)
+        stopping = _stopping_rows(model.estimator)
         return FittedFold(model, margin, seconds, train, None if stopping is None else train[stopping])
 
     def failed(self, error: Exception) -> MemberError:
@@ -157,6 +157,20 @@ def fit_params(estimator: Any, training: TrainingRows, *, weighted: bool) -> dic
     return {name: value for name, value in named.items() if name is not None}
 
 
+def _stopping_rows(estimator: Any) -> np.ndarray | None:
+    """Positions of the rows that ended the training, of a pipeline's last step too."""
+    while hasattr(estimator, "steps"):
+        if _resamples(estimator):
+            # positions among the rows that came out
+            return None
+        estimator = estimator.steps[-1][1]
+    return getattr(estimator, "stopping_rows_", None)
+
+
+def _resamples(pipeline: Any) -> bool:
+    return any(hasattr(step, "fit_resample") for _, step in pipeline.steps)
+
+
 def takes_weights(estimator: Any) -> bool:
     """Whether ``sample_weight`` reaches the estimator."""
     return _fit_name(estimator, "sample_weight") is not None
@@ -175,7 +189,7 @@ def _fit_name(estimator: Any, parameter: str) -> str | None:
         return parameter if is_taken else None
     if is_routed:
         return parameter if get_routing_for_object(estimator).consumes("fit", [parameter]) else None
-    if any(hasattr(step, "fit_resample") for _, step in estimator.steps):
+    if _resamples(estimator):
         # weights, groups and times of the rows that went in do not fit those that come out
         return None
     step, last = estimator.steps[-1]
