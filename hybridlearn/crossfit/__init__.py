@@ -18,6 +18,7 @@ from hybridlearn.crossfit._member import (
     takes_weights,
 )
 from hybridlearn.crossfit._out_of_fold import BLEND, OutOfFold
+from hybridlearn.crossfit._running import Running
 from hybridlearn.crossfit._score import check_can_score, score_margin
 
 __all__ = [
@@ -32,6 +33,7 @@ __all__ = [
     "ManyFits",
     "MemberError",
     "OutOfFold",
+    "Running",
     "check_can_score",
     "check_is_estimator",
     "check_members",

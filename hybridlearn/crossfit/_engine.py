@@ -28,6 +28,7 @@ from hybridlearn.crossfit._member import (
 )
 from hybridlearn.crossfit._out_of_fold import BLEND, OutOfFold
 from hybridlearn.crossfit._parallel import run_jobs
+from hybridlearn.crossfit._running import Running
 from hybridlearn.crossfit._units import fit_unit, plan_units
 from hybridlearn.table import TrainingRows, read_raw_table, read_training_rows
 
@@ -110,8 +111,8 @@ def cross_fit(
             classes=classes,
             weighted=sample_weight is not None,
             on_error=on_error,
-            n_jobs=n_jobs,
             seed=seed,
+            running=Running(n_jobs),
             on_fit=lambda name: bar.update(),
         )
 
@@ -179,15 +180,15 @@ def cross_fit_rows(
     classes: np.ndarray | None,
     weighted: bool,
     on_error: str,
-    n_jobs: int | None,
     seed: int,
+    running: Running,
     on_fit: Callable[[str], object],
     weights: dict[str, np.ndarray] | None = None,
 ) -> OutOfFold:
     """The engine behind :func:`cross_fit`, on rows and folds that are already made.
 
     `on_fit` is called with the member's name after each fit. Seeds are drawn before anything is fitted, so that
-    results do not depend on `n_jobs`. Members may have `weights` of their own, of shape (n_rows,): rows of weight 0
+    results do not depend on `running`. Members may have `weights` of their own, of shape (n_rows,): rows of weight 0
     are then left out of the member's training parts, not of its test parts.
     """
     warn_unweighted(members, weighted)
@@ -200,7 +201,7 @@ def cross_fit_rows(
     n_classes = 0 if classes is None else len(classes)
     parts: dict[int, FittedFold] = {}
     failed: dict[str, str] = {}
-    for i, outcome in _outcomes(fits, n_classes=n_classes, weighted=weighted, n_jobs=n_jobs, seed=seed):
+    for i, outcome in _outcomes(fits, n_classes=n_classes, weighted=weighted, seed=seed, running=running):
         if not isinstance(outcome, MemberError):
             parts[i] = outcome
         elif on_error == "raise":
@@ -246,8 +247,8 @@ def fit_all(
     *,
     n_classes: int,
     weighted: bool,
-    n_jobs: int | None,
     seed: int,
+    running: Running,
     on_fit: Callable[[str], object],
 ) -> list[FittedFold]:
     """Do the fits, those of one likeness as one: what each leaves behind, in their order.
@@ -258,7 +259,7 @@ def fit_all(
         The first, at once.
     """
     parts: dict[int, FittedFold] = {}
-    for i, outcome in _outcomes(fits, n_classes=n_classes, weighted=weighted, n_jobs=n_jobs, seed=seed):
+    for i, outcome in _outcomes(fits, n_classes=n_classes, weighted=weighted, seed=seed, running=running):
         if isinstance(outcome, MemberError):
             raise outcome
         parts[i] = outcome
@@ -267,14 +268,14 @@ def fit_all(
 
 
 def _outcomes(
-    fits: Sequence[FoldFit], *, n_classes: int, weighted: bool, n_jobs: int | None, seed: int
+    fits: Sequence[FoldFit], *, n_classes: int, weighted: bool, seed: int, running: Running
 ) -> Iterator[tuple[int, FittedFold | MemberError]]:
     """Which fit has ended, and what it leaves behind or its error."""
     units = plan_units(fits, n_classes=n_classes, weighted=weighted)
     jobs = [
         delayed(fit_unit)([fits[i] for i in unit], n_classes=n_classes, weighted=weighted, seed=seed) for unit in units
     ]
-    for unit, outcomes in zip(units, run_jobs(jobs, n_jobs), strict=True):
+    for unit, outcomes in zip(units, run_jobs(jobs, running.n_jobs), strict=True):
         yield from zip(unit, outcomes, strict=True)
 
 

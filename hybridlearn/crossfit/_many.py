@@ -15,6 +15,7 @@ from tqdm import tqdm
 from hybridlearn._random import RandomState
 from hybridlearn.crossfit._engine import begin, cross_fit_rows
 from hybridlearn.crossfit._out_of_fold import OutOfFold
+from hybridlearn.crossfit._running import Running
 from hybridlearn.crossfit._score import check_can_score, score_margin
 
 
@@ -148,8 +149,8 @@ def fit_many(
             classes=classes,
             weighted=sample_weights is not None,
             on_error="raise",
-            n_jobs=n_jobs,
             seed=seed,
+            running=Running(n_jobs),
             on_fit=lambda name: bar.update(),
             weights=None if own is None else {name: own[int(name), rows.positions] for name, _ in members},
         )

@@ -121,7 +121,7 @@ class BaseBagging(BaseEnsemble):
                 oof = self._cross_fit(members, work, splits, progress)
                 models = oof.models
                 if not oof.covered.all():
-                    models = refitted(members, oof, work, n_jobs=self.n_jobs, n_each=self.n_estimators)
+                    models = refitted(members, oof, work, running=self._running(), n_each=self.n_estimators)
             else:
                 if work.rows.time is not None:
                     raise ValueError(
@@ -152,7 +152,7 @@ class BaseBagging(BaseEnsemble):
             fits,
             n_classes=work.n_classes,
             weighted=work.weighted or (weighs and self.resample == "bootstrap"),
-            n_jobs=self.n_jobs,
+            running=self._running(),
             seed=work.seed,
             on_fit=lambda name: progress.step({"member": name}),
         )

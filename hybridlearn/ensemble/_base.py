@@ -23,6 +23,7 @@ from hybridlearn.crossfit import (
     FoldFit,
     FoldModel,
     OutOfFold,
+    Running,
     check_can_score,
     cross_fit_rows,
     fit_all,
@@ -117,6 +118,9 @@ class BaseMeta(CallbackSupportMixin, BaseComposition):
     def _progress(self, n_tasks: int | None) -> FitProgress:
         return FitProgress(self, n_tasks, unit="fit", verbose=self.verbose)
 
+    def _running(self) -> Running:
+        return Running(self.n_jobs)
+
     def _on_device(self, member: Any) -> Any:
         """A clone of a member, on the ensemble's device where it leaves its own open."""
         member = clone(member)
@@ -197,7 +201,7 @@ class BaseEnsemble(BaseMeta):
             classes=work.classes,
             weighted=work.weighted,
             on_error="raise",
-            n_jobs=self.n_jobs,
+            running=self._running(),
             seed=work.seed,
             on_fit=lambda name: progress.step({"member": name}),
         )
@@ -292,7 +296,7 @@ def _check_sparse(table: Any, members: Members) -> None:
 
 
 def refitted(
-    members: Members, oof: OutOfFold, work: Work, *, n_jobs: int | None, n_each: int = 1
+    members: Members, oof: OutOfFold, work: Work, *, running: Running, n_each: int = 1
 ) -> dict[str, list[FoldModel]]:
     """Rows that no test part holds must not be lost: each member once more (`n_each` times), on all rows.
 
@@ -310,7 +314,7 @@ def refitted(
         fits,
         n_classes=work.n_classes,
         weighted=work.weighted,
-        n_jobs=n_jobs,
+        running=running,
         seed=work.seed,
         on_fit=lambda name: None,
     )

@@ -40,7 +40,7 @@ from hybridlearn.nets import TabularMLPClassifier, TabularMLPRegressor
 from hybridlearn.trees import BoostedTreesClassifier, BoostedTreesRegressor
 
 
-@leads_with(estimators="auto", order="given", n_estimators=6, learning_rate=1.0, cv=5, inner_cv=3)
+@leads_with(estimators="auto", order="given", n_estimators=6, learning_rate=1.0, cv=5, inner_cv=5)
 class BaseBoosting(BaseOfMembers):
     """Stages that add up; each is cross-fitted inside every training part."""
 
@@ -172,7 +172,7 @@ class BaseBoosting(BaseOfMembers):
                 n_classes=work.n_classes if is_among_classes else 0,
                 # the Hessian is a weight
                 weighted=work.weighted or (not is_among_classes and work.n_classes > 0),
-                n_jobs=self.n_jobs,
+                running=self._running(),
                 seed=work.seed,
                 on_fit=lambda name: progress.step({"stage": name}),
             )
@@ -231,7 +231,7 @@ _PARAMETERS = (
 """
     + CV
     + """
-    inner_cv : int, default=3
+    inner_cv : int, default=5
         Folds of each training part from which a stage's margins come that the next one starts from. Each stage is
         fitted ``cv * inner_cv`` times, a regressor among more than two classes as often for each.
 """

@@ -176,7 +176,7 @@ class BaseConcat(BaseComposed, BaseMeta):
                     [fit for own in fits for fit in own if isinstance(fit.estimator, Embedder)],
                     n_classes=work.n_classes,
                     weighted=work.weighted,
-                    n_jobs=self.n_jobs,
+                    running=self._running(),
                     seed=work.seed,
                     on_fit=lambda name: progress.step({"embedder": name}),
                 )

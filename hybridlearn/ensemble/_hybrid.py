@@ -61,7 +61,7 @@ class BaseHybrid(BaseOfMembers):
         with self._progress(len(members) * len(splits)) as progress:
             oof = self._cross_fit(members, work, splits, progress)
         assembly = assemble(oof, blend_learner(oof, self.final_estimator, seed=work.seed))
-        self._keep(assembly, oof.models if oof.covered.all() else refitted(members, oof, work, n_jobs=self.n_jobs))
+        self._keep(assembly, oof.models if oof.covered.all() else refitted(members, oof, work, running=self._running()))
 
 
 _PARAMETERS = ESTIMATORS + CV + BLENDS

@@ -93,7 +93,7 @@ class BaseStacking(BaseHybrid):
             if self.layers == 2 and self._is_confirmed(members, work, splits, oof, progress):
                 oof = with_second_layer(oof, self._second_layer(members, oof, work, splits, progress))
                 self.n_layers_ = 2
-        models = oof.models if oof.covered.all() else refitted(members, oof, work, n_jobs=self.n_jobs)
+        models = oof.models if oof.covered.all() else refitted(members, oof, work, running=self._running())
         self._finish(self._assemble(oof, work), models)
 
     def _finish(self, assembly: Assembly, models: dict[str, list[Any]]) -> None:
