@@ -18,6 +18,7 @@ from hybridlearn.crossfit._member import (
     takes_weights,
 )
 from hybridlearn.crossfit._out_of_fold import BLEND, OutOfFold
+from hybridlearn.crossfit._pieces import Pieces
 from hybridlearn.crossfit._running import Running
 from hybridlearn.crossfit._score import check_can_score, score_margin
 
@@ -33,6 +34,7 @@ __all__ = [
     "ManyFits",
     "MemberError",
     "OutOfFold",
+    "Pieces",
     "Running",
     "check_can_score",
     "check_is_estimator",

@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from joblib import delayed
 from sklearn.base import clone, is_classifier
 from tqdm import tqdm
 
@@ -27,9 +26,8 @@ from hybridlearn.crossfit._member import (
     takes_weights,
 )
 from hybridlearn.crossfit._out_of_fold import BLEND, OutOfFold
-from hybridlearn.crossfit._parallel import run_jobs
-from hybridlearn.crossfit._running import Running
-from hybridlearn.crossfit._units import fit_unit, plan_units
+from hybridlearn.crossfit._running import Running, run_units
+from hybridlearn.crossfit._units import plan_units
 from hybridlearn.table import TrainingRows, read_raw_table, read_training_rows
 
 Members = Sequence[tuple[str, Any]]
@@ -272,10 +270,8 @@ def _outcomes(
 ) -> Iterator[tuple[int, FittedFold | MemberError]]:
     """Which fit has ended, and what it leaves behind or its error."""
     units = plan_units(fits, n_classes=n_classes, weighted=weighted)
-    jobs = [
-        delayed(fit_unit)([fits[i] for i in unit], n_classes=n_classes, weighted=weighted, seed=seed) for unit in units
-    ]
-    for unit, outcomes in zip(units, run_jobs(jobs, running.n_jobs), strict=True):
+    how = {"n_classes": n_classes, "weighted": weighted, "seed": seed}
+    for unit, outcomes in zip(units, run_units([[fits[i] for i in unit] for unit in units], how, running), strict=True):
         yield from zip(unit, outcomes, strict=True)
 
 

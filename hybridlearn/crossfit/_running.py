@@ -1,8 +1,19 @@
-"""How fits are run."""
+"""How fits are run: in which processes, and from and to which folder."""
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
+
+from joblib import delayed
+
+from hybridlearn.crossfit._identity import Identities
+from hybridlearn.crossfit._member import FoldFit
+from hybridlearn.crossfit._parallel import run_jobs
+from hybridlearn.crossfit._pieces import Pieces, fit_and_keep
+from hybridlearn.crossfit._units import Outcome, fit_unit
 
 
 @dataclass(frozen=True)
@@ -13,6 +24,44 @@ class Running:
     ----------
     n_jobs : int or None
         Processes, as in joblib.
+    pieces : Pieces, optional
+        Where finished units are kept and found.
     """
 
     n_jobs: int | None = None
+    pieces: Pieces | None = None
+
+
+def run_units(units: list[list[FoldFit]], how: dict[str, Any], running: Running) -> Iterator[list[Outcome]]:
+    """What each unit leaves behind, in their order; those that are kept are not fitted again.
+
+    Parameters
+    ----------
+    units : list of list of FoldFit
+    how : dict
+        The other arguments of :func:`fit_unit`.
+    running : Running
+    """
+    if running.pieces is None:
+        yield from run_jobs([delayed(fit_unit)(unit, **how) for unit in units], running.n_jobs)
+        return
+    identities = Identities()
+    pieces = [running.pieces.piece(identities, unit, how) for unit in units]
+    kept = [piece.find(len(unit)) for piece, unit in zip(pieces, units, strict=True)]
+    everything = zip(pieces, units, kept, strict=True)
+    jobs = [delayed(fit_and_keep)(piece, unit, how) for piece, unit, found in everything if found is None]
+    results, told = run_jobs(jobs, running.n_jobs), set()
+    for unit, found in zip(units, kept, strict=True):
+        if found is not None:
+            yield [*found]
+            continue
+        outcomes, complaint = next(results)
+        if complaint is not None and unit[0].name not in told:
+            told.add(unit[0].name)
+            warnings.warn(
+                f"fits of member {unit[0].name!r} cannot be kept in checkpoint={str(running.pieces.folder)!r} "
+                f"({complaint}); a fit that goes on does them again",
+                UserWarning,
+                stacklevel=2,
+            )
+        yield outcomes

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from os import PathLike
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -23,6 +24,7 @@ from hybridlearn.crossfit import (
     FoldFit,
     FoldModel,
     OutOfFold,
+    Pieces,
     Running,
     check_can_score,
     cross_fit_rows,
@@ -36,6 +38,9 @@ from hybridlearn.ensemble._blend import Blend
 from hybridlearn.table import Schema, TrainingRows, read_raw_table, read_training_rows
 
 Members = list[tuple[str, Any]]
+
+# What a fit does not hang on.
+_OF_NO_EFFECT = ("checkpoint", "n_jobs", "verbose")
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,7 @@ class BaseMeta(CallbackSupportMixin, BaseComposition):
     """What hands a table on to other estimators."""
 
     _parameter_constraints: ClassVar[dict] = {
+        "checkpoint": [str, PathLike, None],
         "device": [str],
         "n_jobs": [int, None],
         "random_state": ["random_state"],
@@ -66,11 +72,13 @@ class BaseMeta(CallbackSupportMixin, BaseComposition):
     def __init__(
         self,
         *,
+        checkpoint: str | PathLike[str] | None = None,
         device: str = "auto",
         n_jobs: int | None = None,
         random_state: RandomState = None,
         verbose: int = 0,
     ):
+        self.checkpoint = checkpoint
         self.device = device
         self.n_jobs = n_jobs
         self.random_state = random_state
@@ -92,7 +100,15 @@ class BaseMeta(CallbackSupportMixin, BaseComposition):
             self.schema_ = Schema.from_data(rows.X)
         _check_sparse(rows.X, self._inner_estimators())
         classes = getattr(self, "classes_", None)
-        return Work(rows, classes, sample_weight is not None, draw_seed(self.random_state))
+        return Work(rows, classes, sample_weight is not None, self._seed(rows))
+
+    def _seed(self, rows: TrainingRows) -> int:
+        """The seed of this fit; where none is given, that of an earlier one in the same folder."""
+        pieces = self._running().pieces
+        if self.random_state is not None or pieces is None:
+            return draw_seed(self.random_state)
+        params = {name: value for name, value in self.get_params(deep=False).items() if name not in _OF_NO_EFFECT}
+        return pieces.seed(rows, [type(self), params, getattr(self, "classes_", None)])
 
     def _read(self, X: Any, *, reset: bool) -> Any:
         """`X` as the members get it."""
@@ -119,7 +135,8 @@ class BaseMeta(CallbackSupportMixin, BaseComposition):
         return FitProgress(self, n_tasks, unit="fit", verbose=self.verbose)
 
     def _running(self) -> Running:
-        return Running(self.n_jobs)
+        pieces = None if self.checkpoint is None else Pieces.in_folder(self.checkpoint)
+        return Running(self.n_jobs, pieces)
 
     def _on_device(self, member: Any) -> Any:
         """A clone of a member, on the ensemble's device where it leaves its own open."""

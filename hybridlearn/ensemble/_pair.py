@@ -26,6 +26,10 @@ BLENDS = """
         weights of the temperature-scaled margins.
 """
 SHARED = """
+    checkpoint : path-like or None, default=None
+        Folder where each finished unit (a member on a fold, or nets that train as one) is kept: a ``fit`` that was
+        killed or interrupted goes on where it was, if data, parameters, seed and versions are the same. With
+        ``random_state=None`` the seed is kept too. Delete the folder when it is not needed any more.
     device : str, default="auto"
         Device of the members that leave it open.
     n_jobs : int or None, default=None

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
-import os
 import re
-import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, BinaryIO
+
+from hybridlearn._files import replacing
 
 MANIFEST = "manifest.json"
 FORMAT = 1
@@ -43,30 +42,6 @@ def write_archive(path: Path, parts: dict[str, bytes], about: dict[str, Any]) ->
         for name, part in {MANIFEST: manifest, **parts}.items():
             # no dates: equal models are equal files
             archive.writestr(zipfile.ZipInfo(name), part)
-
-
-@contextlib.contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file of a temporary name in the same folder that takes the place of `path` once all is written."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        # as open() would have made it: a temporary file is its owner's alone
-        os.chmod(name, 0o666 & ~_umask())
-        os.replace(name, path)
-    except BaseException:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(name)
-        raise
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 class Archive:
