@@ -12,6 +12,7 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
+from hybridlearn._clock import Deadline
 from hybridlearn._compat import CallbackSupportMixin, StrOptions, integer, real
 from hybridlearn._device import resolve_device
 from hybridlearn._extras import require
@@ -49,6 +50,7 @@ class BaseNet(CallbackSupportMixin, BaseTogether):
         "validation_fraction": [real(0, 1, closed="neither")],
         "n_iter_no_change": [integer(1)],
         "warm_start": ["boolean"],
+        "time_limit": [real(0, closed="neither"), None],
         "device": [str],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
@@ -70,6 +72,7 @@ class BaseNet(CallbackSupportMixin, BaseTogether):
         validation_fraction: float = 0.15,
         n_iter_no_change: int = 16,
         warm_start: bool = False,
+        time_limit: float | None = None,
         device: str = "auto",
         random_state: RandomState = None,
         verbose: int = 0,
@@ -85,6 +88,7 @@ class BaseNet(CallbackSupportMixin, BaseTogether):
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
         self.warm_start = warm_start
+        self.time_limit = time_limit
         self.device = device
         self.random_state = random_state
         self.verbose = verbose
@@ -158,8 +162,10 @@ class BaseNet(CallbackSupportMixin, BaseTogether):
         groups: Any = None,
         time: Any = None,
         base_margin: Any = None,
+        deadline: Deadline | None = None,
     ) -> Task:
-        """All of a fit but the training, which :meth:`_keep` ends."""
+        """All of a fit but the training, which :meth:`_keep` ends; the time may have begun to run before."""
+        deadline = deadline or Deadline.after(self.time_limit)
         device = resolve_device(self.device)
         rows = self._read_rows(X, y, sample_weight, groups, time, base_margin)
         seed = draw_seed(self.random_state)
@@ -170,7 +176,8 @@ class BaseNet(CallbackSupportMixin, BaseTogether):
         self.stopping_rows_ = rows.positions[stop_side]
         self.__dict__.pop("moments_", None)
         stopping = self._table(rows, stop_side) if len(stop_side) else None
-        return self._task(self._table(rows, train_side), stopping, self._settings(seed, device, len(train_side)))
+        settings = self._settings(seed, device, len(train_side), deadline=deadline)
+        return self._task(self._table(rows, train_side), stopping, settings)
 
     def _keep(self, trained: Trained) -> None:
         self.module_, self.history_, self.n_iter_ = trained.module, trained.history, len(trained.history)

@@ -52,6 +52,10 @@ _TRAINING = """
     warm_start : bool, default=?
         Whether ``fit`` goes on from the weights, scales and levels of the last fit; parameters of the architecture
         then have no effect.
+    time_limit : float or None, default=?
+        Seconds that ``fit`` may take; None sets no limit. At its end training stops after the step under way, one step
+        at least is made, and with early stopping the best weights so far are kept. Nets that train as one program have
+        the time together.
     device : str, default=?
         A torch device; "auto" takes CUDA, then MPS, then the CPU. The fitted net is kept on the CPU. Fits in several
         processes take turns on a GPU.

@@ -9,6 +9,7 @@ import joblib
 import numpy as np
 from sklearn.base import BaseEstimator, clone
 
+from hybridlearn._clock import Deadline
 from hybridlearn._compat import has_callbacks
 from hybridlearn._device import resolve_device
 from hybridlearn._fitting import forget, whole_fit
@@ -26,6 +27,7 @@ _OWN = {
     "max_epochs",
     "n_iter_no_change",
     "random_state",
+    "time_limit",
     "validation_fraction",
     "verbose",
     "warm_start",
@@ -84,10 +86,12 @@ class BaseTogether(BaseEstimator):
         """Fit nets, each as its own ``fit`` would, up to rounding; the error of each that failed."""
         errors: dict[int, Exception | None] = {}
         tasks = {}
+        # the time of all begins now, not when those before have been prepared
+        deadlines = [Deadline.after(fit.estimator.time_limit) for fit in fits]
         try:
             for i, fit in enumerate(fits):
                 try:
-                    tasks[i] = _prepare(*fit)
+                    tasks[i] = _prepare(*fit, deadlines[i])
                 except Exception as error:
                     errors[i] = error
             for i, outcome in zip(tasks, train_together(list(tasks.values())), strict=True):
@@ -118,9 +122,9 @@ class BaseTogether(BaseEstimator):
         return [net._to_margin(output) for net, output in zip(estimators, outputs, strict=True)]
 
 
-def _prepare(net: Any, X: Any, y: Any, params: dict[str, Any]) -> Task:
+def _prepare(net: Any, X: Any, y: Any, params: dict[str, Any], deadline: Deadline | None = None) -> Task:
     """All of ``fit`` but the training; the net is as good as fitted or as new."""
-    return whole_fit(type(net)._prepare)(net, X, y, **params)
+    return whole_fit(type(net)._prepare)(net, X, y, **params, deadline=deadline)
 
 
 def _is_ours(method: Any) -> bool:

@@ -150,7 +150,7 @@ class StackedBatches:
     batches : dict of int to TensorBatches
         By model, of its own table.
     is_active : callable
-        Whether a model takes part in the epoch that begins.
+        Whether a model takes part in the epoch that begins, and still does at a later step.
     """
 
     def __init__(self, table: StackedTable, batches: dict[int, TensorBatches], is_active: Callable[[int], bool]):
@@ -164,8 +164,10 @@ class StackedBatches:
         for step in range(max(map(len, drawn.values()), default=0)):
             alike = defaultdict(list)
             for model, rows in drawn.items():
-                if step < len(rows):
+                if step < len(rows) and self.is_active(model):
                     alike[len(rows[step])].append(model)
+            if not alike:
+                return
             yield [
                 self.table.take(models, torch.stack([drawn[m][step] for m in models]).to(device))
                 for models in alike.values()

@@ -15,6 +15,7 @@ from skorch.utils import noop
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from hybridlearn._clock import Deadline
 from hybridlearn._device import autocast
 from hybridlearn.training._batches import EVALUATION_ROWS, Batch, TensorBatches, TensorTable
 
@@ -36,6 +37,7 @@ class Patience(EarlyStopping):
 
     def __init__(self, patience: int):
         super().__init__(patience=patience, threshold=0.0, load_best=False, sink=noop)
+        self.best_state_: Any = None
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
         """Count the epochs without a lower validation loss; keep the weights of the best."""
@@ -49,8 +51,21 @@ class Patience(EarlyStopping):
             self.best_state_ = net.kept_state()
 
     def on_train_end(self, net: Any, **kwargs: Any) -> None:
-        """Go back to the best weights."""
-        net.restore(self.best_state_)
+        """Go back to the best weights; before the end of the first epoch all are as good."""
+        if self.best_state_ is not None:
+            net.restore(self.best_state_)
+
+
+class Punctuality(skorch.callbacks.Callback):
+    """Ends the training with an epoch after which no time is left."""
+
+    def __init__(self, deadline: Deadline):
+        self.deadline = deadline
+
+    def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
+        """Look at the clock."""
+        if self.deadline.is_over:
+            raise StopTraining
 
 
 def share_kept(longest: float, n_steps: int) -> float:
@@ -135,11 +150,12 @@ class WeightedNet(TensorNet):
     ``__getitem__`` a row, no DataLoader); the loss of a batch is the mean of ``weight * loss``, so weights must have
     mean 1 over the training rows; where the module has members, a row's loss is the mean of theirs; `l1` times the
     sum of the absolute weights is added to what is minimised; an epoch keeps one loss in the history instead of one
-    a batch, exact under weights.
+    a batch, exact under weights; at the `deadline` an epoch ends after its batch, and with it the training.
     """
 
-    def __init__(self, *args: Any, l1: float = 0.0, **kwargs: Any):
+    def __init__(self, *args: Any, l1: float = 0.0, deadline: Deadline | None = None, **kwargs: Any):
         self.l1 = l1
+        self.deadline = deadline
         super().__init__(*args, **kwargs)
 
     @property
@@ -192,11 +208,17 @@ class WeightedNet(TensorNet):
         like = iterator.table.weight
         # filled in place: many small tensors among the large ones of the steps would leave the memory full of holes
         losses, weights = like.new_empty(len(iterator)), like.new_empty(len(iterator))
+        n_done = 0
         for i, batch in enumerate(iterator):
             step = step_fn(batch, **fit_params)
             self.notify("on_batch_end", batch=batch, training=training, **step)
             weight = batch[1][1]
             losses[i], weights[i] = step["loss"].detach() * len(weight), weight.sum()
-        first, loss = float(losses[0]), float(losses.sum() / weights.sum())
+            n_done = i + 1
+            if training and self.deadline is not None and self.deadline.is_over:
+                break
+        first, loss = float(losses[0]), float(losses[:n_done].sum() / weights[:n_done].sum())
         check_loss(loss, first=first, prefix=prefix, epoch=len(self.history), learning_rate=self.lr)
         self.history.record(f"{prefix}_loss", loss)
+        if n_done < len(iterator):
+            raise StopTraining

@@ -88,9 +88,20 @@ class _Run:
                 self.patience.on_epoch_end(self)
         except StopTraining:
             self.is_active = False
-        if len(self.history) == self.settings.max_epochs:
+        if len(self.history) == self.settings.max_epochs or self.is_late:
             self.is_active = False
-        if not self.is_active and self.patience is not None:
+        if not self.is_active:
+            self.end()
+
+    @property
+    def is_late(self) -> bool:
+        """Whether its time is over."""
+        return self.settings.deadline is not None and self.settings.deadline.is_over
+
+    def end(self) -> None:
+        """Train no more; the best weights are those that count."""
+        self.is_active = False
+        if self.patience is not None:
             self.patience.on_train_end(self)
 
 
@@ -185,6 +196,7 @@ class StackedNet(TensorNet):
             step = step_fn(batch, **fit_params)
             if training:
                 self._average(batch)
+                self._end_late(batch)
             for (models, _, _, weight), loss in zip(batch, step["loss"], strict=True):
                 losses[models] += loss * weight.shape[1]
                 weights[models] += weight.sum(dim=1)
@@ -192,6 +204,12 @@ class StackedNet(TensorNet):
                     first |= zip(models, loss, strict=True)
         for model, loss in zip(first, (losses / weights)[list(first)].tolist(), strict=True):
             self._record_loss(self.runs_[model], loss, float(first[model]), prefix)
+
+    def _end_late(self, batch: list[StackedPart]) -> None:
+        """End the runs whose time is over: they take no further batch of this epoch."""
+        for run in (self.runs_[m] for models, *_ in batch for m in models):
+            if run.is_late:
+                run.end()
 
     def _record_loss(self, run: _Run, loss: float, first: float, prefix: str) -> None:
         rate = run.settings.learning_rate

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
+from dataclasses import replace
 
 import torch
 
@@ -42,7 +43,8 @@ def train_together(tasks: Sequence[Task]) -> list[Trained | Exception]:
     Each comes out as :func:`train` alone would make it, up to rounding: with its own weights, row order, dropout,
     rate, regularisation and stopping. What cannot be stacked (a module that draws random numbers of its own, changes
     itself when it is called or branches on its data) is trained alone, and so is what a program fails at. A program
-    has no more models than `PROGRAM_BYTES` hold, as foreseen from shapes; where there are more it is split.
+    has no more models than `PROGRAM_BYTES` hold, as foreseen from shapes; where there are more it is split. What is
+    trained after another shares its time: a deadline is that of all.
 
     Parameters
     ----------
@@ -62,13 +64,24 @@ def train_together(tasks: Sequence[Task]) -> list[Trained | Exception]:
             outcomes[i] = error
         else:
             alike[kind_of(built)][i] = built
+    chunks = []
     for models in alike.values():
         order = list(models)
         size = _n_at_once(list(models.values()))
-        for start in range(0, len(order), size):
-            chunk = order[start : start + size]
-            outcomes |= zip(chunk, _train_alike([models[i] for i in chunk]), strict=True)
+        chunks += [{i: models[i] for i in order[start : start + size]} for start in range(0, len(order), size)]
+    for k, chunk in enumerate(chunks):
+        timed = [_with_part_of_the_time(built, len(chunks) - k) for built in chunk.values()]
+        outcomes |= zip(chunk, _train_alike(timed), strict=True)
     return [outcomes[i] for i in range(len(tasks))]
+
+
+def _with_part_of_the_time(built: Built, n_left: int) -> Built:
+    """The same with an equal part of the time that is left, where so many trainings are to follow each other."""
+    deadline = built.task.settings.deadline
+    if deadline is None or n_left == 1:
+        return built
+    settings = replace(built.task.settings, deadline=deadline.part(1 / n_left))
+    return built._replace(task=built.task._replace(settings=settings))
 
 
 def _n_at_once(models: list[Built]) -> int:
@@ -93,7 +106,8 @@ def _train_alike(models: list[Built]) -> list[Trained | Exception]:
         except Exception:
             # whose fault it was comes out alone
             pass
-    return [_train_alone(built.task) for built in models]
+    n_models = len(models)
+    return [_train_alone(_with_part_of_the_time(built, n_models - i).task) for i, built in enumerate(models)]
 
 
 def _train_alone(task: Task) -> Trained | Exception:

@@ -13,10 +13,11 @@ import torch
 from skorch.helper import predefined_split
 from torch import Tensor, nn
 
+from hybridlearn._clock import Deadline
 from hybridlearn._device import alone_on, cuda_indices
 from hybridlearn._random import torch_seed
 from hybridlearn.training._batches import TensorTable
-from hybridlearn.training._net import Averaging, DivergedError, Patience, StopTraining, WeightedNet
+from hybridlearn.training._net import Averaging, DivergedError, Patience, Punctuality, StopTraining, WeightedNet
 
 History = list[dict[str, float]]
 Moments = dict[int, dict[str, Tensor]]
@@ -44,6 +45,8 @@ class TrainingSettings:
     seed : int
         Decides initial weights, row order and dropout.
     device : torch.device
+    deadline : Deadline or None, default=None
+        When training ends, after a step at least.
     """
 
     learning_rate: float
@@ -56,6 +59,7 @@ class TrainingSettings:
     n_iter_no_change: int
     seed: int
     device: torch.device
+    deadline: Deadline | None = None
 
 
 class Task(NamedTuple):
@@ -88,7 +92,7 @@ class Trained:
     module : Module
         On the CPU, in evaluation mode, with the weights of the best epoch.
     history : list of dict
-        One record an epoch.
+        One record an epoch; of one that a deadline has cut there is no ``valid_loss``.
     moments : dict of int to dict of str to Tensor
         AdamW's running means of each parameter, on the CPU; none where many were trained together.
     """
@@ -194,6 +198,7 @@ def _build_net(
     return WeightedNet(
         module,
         l1=settings.l1,
+        deadline=settings.deadline,
         criterion=criterion,
         optimizer=torch.optim.AdamW,
         optimizer__weight_decay=settings.weight_decay,
@@ -219,8 +224,10 @@ def _callbacks(
     if settings.weight_averaging:
         callbacks.append(("averaging", Averaging(settings.weight_averaging)))
     patience = [("early_stopping", Patience(settings.n_iter_no_change))] if is_validated else []
+    # an epoch that ends with the time is weighed by patience first
+    punctuality = [] if settings.deadline is None else [("punctuality", Punctuality(settings.deadline))]
     if on_epoch is None:
-        return callbacks + patience
+        return callbacks + patience + punctuality
     # each epoch is told, also one that ends patience; each is weighed by patience, also one that is the last
     tell = _Tell(on_epoch)
-    return [*callbacks, ("tell", tell), *patience, ("obey", _Obey(tell))]
+    return [*callbacks, ("tell", tell), *patience, *punctuality, ("obey", _Obey(tell))]

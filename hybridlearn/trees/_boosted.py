@@ -9,6 +9,7 @@ import xgboost as xgb
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from hybridlearn._clock import Deadline
 from hybridlearn._compat import CallbackSupportMixin, StrOptions, integer, real
 from hybridlearn._device import resolve_device
 from hybridlearn._docs import also_takes, shares_doc
@@ -19,6 +20,10 @@ from hybridlearn._random import RandomState, draw_seed
 from hybridlearn.table import TrainingRows, read_table, read_training_rows
 from hybridlearn.trees._encoding import TreeEncoder
 from hybridlearn.trees._monotone import monotone_constraints
+from hybridlearn.trees._time import InTime, SearchInTime
+
+
+Callbacks = list[xgb.callback.TrainingCallback]
 
 
 class BaseBoostedTrees(CallbackSupportMixin, BaseEstimator):
@@ -39,6 +44,7 @@ class BaseBoostedTrees(CallbackSupportMixin, BaseEstimator):
         "early_stopping": ["boolean"],
         "validation_fraction": [real(0, 1, closed="neither")],
         "n_iter_no_change": [integer(1)],
+        "time_limit": [real(0, closed="neither"), None],
         "device": [str],
         "n_jobs": [integer(-1), None],
         "random_state": ["random_state"],
@@ -62,6 +68,7 @@ class BaseBoostedTrees(CallbackSupportMixin, BaseEstimator):
         early_stopping: bool = True,
         validation_fraction: float = 0.15,
         n_iter_no_change: int = 50,
+        time_limit: float | None = None,
         device: str = "auto",
         n_jobs: int | None = None,
         random_state: RandomState = None,
@@ -81,6 +88,7 @@ class BaseBoostedTrees(CallbackSupportMixin, BaseEstimator):
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.n_iter_no_change = n_iter_no_change
+        self.time_limit = time_limit
         self.device = device
         self.n_jobs = n_jobs
         self.random_state = random_state
@@ -126,6 +134,7 @@ class BaseBoostedTrees(CallbackSupportMixin, BaseEstimator):
         ValueError
             On a target, weights, groups, times or parameters that cannot be used; the message names them.
         """
+        deadline = Deadline.after(self.time_limit)
         rows = read_training_rows(self, X, y, sample_weight, groups, time=time, base_margin=base_margin)
         rows = rows.reweighted(self._class_weights(rows.target))
         if np.isclose(rows.weight.sum(), 1):
@@ -136,20 +145,34 @@ class BaseBoostedTrees(CallbackSupportMixin, BaseEstimator):
         seed = draw_seed(self.random_state)
         self.stopping_rows_ = np.empty(0, dtype=np.int64)
         self.history_: list[float] = []
-        n_rounds, n_tasks = self.n_estimators, None if self.early_stopping else self.n_estimators
+        n_tasks = None if self.early_stopping else self.n_estimators
+        callbacks: Callbacks = [] if deadline is None else [InTime(deadline)]
         with FitProgress(self, n_tasks, unit="round", verbose=self.verbose) as progress:
             if self.early_stopping:
-                n_rounds = self._best_n_rounds(rows, seed, progress)
-            self.encoder_, self.booster_ = self._grow(rows, n_rounds, seed, progress)
+                grown = self._search_and_grow(rows, seed, progress, deadline, callbacks)
+            else:
+                grown = self._grow(rows, self.n_estimators, seed, progress, callbacks)
+        self.encoder_, self.booster_ = grown
         self.n_iter_ = self.booster_.num_boosted_rounds()
         return self
 
-    def _best_n_rounds(self, rows: TrainingRows, seed: int, progress: FitProgress) -> int:
-        """Rounds after which the loss of rows kept aside is lowest; fills ``history_`` and ``stopping_rows_``."""
+    def _search_and_grow(
+        self, rows: TrainingRows, seed: int, progress: FitProgress, deadline: Deadline | None, callbacks: Callbacks
+    ) -> tuple[TreeEncoder, xgb.Booster]:
+        """As many rounds on all rows as give the rows kept aside the lowest loss; their losses and positions are kept.
+
+        Where the search took all the time, its own trees stay.
+        """
         training, stopping = rows.split(stratify=self._is_classifier, fraction=self.validation_fraction, seed=seed)
         self.stopping_rows_ = stopping.positions
-        self._grow(training, self.n_estimators, seed, progress, stopping)
-        return int(np.argmin(self.history_)) + 1
+        search = None if deadline is None else SearchInTime(deadline, self.history_)
+        encoder, booster = self._grow(
+            training, self.n_estimators, seed, progress, [] if search is None else [search], stopping
+        )
+        n_rounds = int(np.argmin(self.history_)) + 1
+        if search is not None and search.deadline.left() < search.preparation:
+            return encoder, booster[:n_rounds]
+        return self._grow(rows, n_rounds, seed, progress, callbacks)
 
     def rounds_found(self) -> dict[str, Any]:
         """Parameters under which a fit on all rows runs as long as early stopping has found best.
@@ -211,6 +234,7 @@ class BaseBoostedTrees(CallbackSupportMixin, BaseEstimator):
         n_rounds: int,
         seed: int,
         progress: FitProgress,
+        punctuality: Callbacks,
         stopping: TrainingRows | None = None,
     ) -> tuple[TreeEncoder, xgb.Booster]:
         """Encode and boost; rows that stop the boosting are not seen by the target codes."""
@@ -221,7 +245,7 @@ class BaseBoostedTrees(CallbackSupportMixin, BaseEstimator):
         watched = []
         if stopping is not None:
             watched = [(self._matrix(stopping, encoder.transform(stopping.X, warn=False), types, train), "valid")]
-        callbacks: list[xgb.callback.TrainingCallback] = [_RoundHook(progress, self.history_)]
+        callbacks: Callbacks = [_RoundHook(progress, self.history_), *punctuality]
         if stopping is not None:
             callbacks.append(xgb.callback.EarlyStopping(rounds=self.n_iter_no_change))
         params = self._booster_params(encoder, len(types), seed)
@@ -324,6 +348,9 @@ _PARAMETERS = """
         Share of the rows (of the groups, if given) kept aside; stratified in classification, the latest with `time`.
     n_iter_no_change : int, default=50
         Rounds without a lower loss before the search stops.
+    time_limit : float or None, default=None
+        Seconds that ``fit`` may take, of which the search leaves enough to boost all rows; where it cannot, its own
+        trees stay. At least one round is boosted. None sets no limit.
     device : str, default="auto"
         "auto" takes CUDA where present, else the CPU.
     n_jobs : int or None, default=None

@@ -233,5 +233,5 @@ def test_settings_can_be_replaced_one_by_one(make_settings: MakeSettings) -> Non
     fields = {field.name for field in dataclasses.fields(make_settings())}
     assert fields == {
         "learning_rate", "weight_decay", "l1", "gradient_clipping", "weight_averaging", "batch_size", "max_epochs",
-        "n_iter_no_change", "seed", "device",
+        "n_iter_no_change", "seed", "device", "deadline",
     }  # fmt: skip
