@@ -110,7 +110,10 @@ class ClassifierHead(ClassifierMixin):
             Of the type of ``classes_``.
         """
         check_is_fitted(self)
-        probability = self.predict_proba(X)
+        return self._labels_of(self.predict_proba(X))
+
+    def _labels_of(self, probability: np.ndarray) -> np.ndarray:
+        """What is predicted where the classes have these probabilities, shape (n_rows, n_classes)."""
         is_binary = probability.shape[1] == 2
         return self.classes_[
             (probability[:, 1] > self.threshold).astype(int) if is_binary else probability.argmax(axis=1)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import io
+import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NoReturn
@@ -67,14 +68,76 @@ def _build_parser() -> _Parser:
     parser.add_argument("--version", action="version", version=f"%(prog)s {version('hybridlearn')}")
     parser.set_defaults(run=None)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND")
-    _add_demo(commands)
+    for add in (_add_fit, _add_predict, _add_evaluate, _add_show, _add_demo):
+        add(commands)
     return parser
 
 
-def _add_demo(commands: Any) -> None:
-    about = "Compare five models on real mortgage decisions and write a report."
+def _add_command(commands: Any, name: str, about: str) -> Any:
     defaults = argparse.ArgumentDefaultsHelpFormatter
-    demo = commands.add_parser("demo", help=about, description=about, formatter_class=defaults)
+    return commands.add_parser(name, help=about, description=about, formatter_class=defaults)
+
+
+def _add_fit(commands: Any) -> None:
+    fit = _add_command(commands, "fit", "Fit a hybrid on a table and save it.")
+    _add_table(fit)
+    fit.add_argument("--target", required=True, metavar="COLUMN", help="what is to be predicted")
+    fit.add_argument("-o", "--output", type=Path, required=True, metavar="MODEL", help="file that is written")
+    kinds = ("auto", "classification", "regression")
+    fit.add_argument("--task", choices=kinds, default="auto", help="auto: text and few whole numbers are classes")
+    fit.add_argument("--drop", nargs="+", action="extend", default=[], metavar="COLUMN", help="columns to ignore")
+    fit.add_argument("--groups", metavar="COLUMN", help="rows of one group share a fold; no feature")
+    fit.add_argument("--time", metavar="COLUMN", help="folds go forward in this time; no feature")
+    fit.add_argument("--weights", metavar="COLUMN", help="weights of the rows; no feature")
+    fit.add_argument("--time-limit", type=_seconds, metavar="SECONDS", help="how long the fit may take")
+    fit.add_argument("--checkpoint", metavar="DIR", help="folder from which a fit that was cut short goes on")
+    fit.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:0, ...")
+    fit.add_argument("--seed", type=_seed, default=0, metavar="N", help="decides all that is random")
+    fit.add_argument("--jobs", type=_jobs, default=1, metavar="N", help="processes; -1 for one a core")
+    fit.set_defaults(run=_fit)
+
+
+def _add_predict(commands: Any) -> None:
+    predict = _add_command(commands, "predict", "Write a prediction for each row of a table.")
+    _add_model(predict)
+    _add_table(predict)
+    predict.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="table that is written")
+    predict.add_argument("--proba", action="store_true", help="with the probability of each class")
+    _add_chunks(predict)
+    predict.set_defaults(run=_predict)
+
+
+def _add_evaluate(commands: Any) -> None:
+    evaluate = _add_command(commands, "evaluate", "Compare a model's predictions with what a table says.")
+    _add_model(evaluate)
+    _add_table(evaluate)
+    evaluate.add_argument("--target", metavar="COLUMN", help="if it has another name than in the fit")
+    _add_chunks(evaluate)
+    evaluate.set_defaults(run=_evaluate)
+
+
+def _add_show(commands: Any) -> None:
+    show = _add_command(commands, "show", "Tell what is in a model file.")
+    _add_model(show)
+    show.set_defaults(run=_show)
+
+
+def _add_model(command: Any) -> None:
+    command.add_argument("model", type=Path, metavar="MODEL", help="file that hybridlearn fit, or save(), has written")
+
+
+def _add_table(command: Any) -> None:
+    command.add_argument("table", type=Path, metavar="TABLE", help="file that ends in .csv, .tsv, .txt or .parquet")
+    command.add_argument("--sep", type=_separator, metavar="CHAR", help="parts the fields; by default found out")
+    command.add_argument("--decimal", choices=(".", ","), default=".", help="sign of decimals in text files")
+
+
+def _add_chunks(command: Any) -> None:
+    command.add_argument("--chunk-rows", type=_count, default=20_000, metavar="N", help="rows in memory at once")
+
+
+def _add_demo(commands: Any) -> None:
+    demo = _add_command(commands, "demo", "Compare five models on real mortgage decisions and write a report.")
     output = Path("hybridlearn-demo")
     demo.add_argument("--output", type=Path, default=output, metavar="DIR", help="where report.html goes")
     demo.add_argument("--seed", type=_seed, default=0, metavar="N", help="decides all that is random")
@@ -92,6 +155,65 @@ def _jobs(text: str) -> int:
     if text != "-1" and not (text.isdecimal() and int(text) > 0):
         raise argparse.ArgumentTypeError(f"{text!r} is neither a whole number from 1 nor -1")
     return int(text)
+
+
+def _count(text: str) -> int:
+    if not (text.isdecimal() and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive number of seconds")
+    return seconds
+
+
+def _separator(text: str) -> str:
+    sep = {"tab": "\t", "\\t": "\t"}.get(text, text)
+    if len(sep) != 1 or sep in '"\r\n':
+        raise argparse.ArgumentTypeError(f"{text!r} is not one character, nor tab")
+    return sep
+
+
+def _fit(arguments: argparse.Namespace) -> int:
+    from ._cli_fit import fit
+
+    return _told("fit", fit, arguments)
+
+
+def _predict(arguments: argparse.Namespace) -> int:
+    from ._cli_models import predict
+
+    return _told("predict", predict, arguments)
+
+
+def _evaluate(arguments: argparse.Namespace) -> int:
+    from ._cli_models import evaluate
+
+    return _told("evaluate", evaluate, arguments)
+
+
+def _show(arguments: argparse.Namespace) -> int:
+    from ._cli_models import show
+
+    return _told("show", show, arguments)
+
+
+def _told(command: str, run: Callable[[argparse.Namespace], None], arguments: argparse.Namespace) -> int:
+    """Run a command; what its user did wrong, and what it warns of, are told in a line each."""
+    from ._cli_errors import UserError, one_line_warnings
+
+    try:
+        with one_line_warnings(command):
+            run(arguments)
+    except UserError as error:
+        return _fail(command, error)
+    return 0
 
 
 def _demo(arguments: argparse.Namespace) -> int:

@@ -40,7 +40,10 @@ FLOORS = {
         "distributed",
     ),
     8: ("audit",),
-    9: ("__init__", "__main__", "datasets", "cli", "_demo", "_report"),
+    9: (
+        *("__init__", "__main__", "datasets", "cli", "_demo", "_report"),
+        *("_cli_columns", "_cli_errors", "_cli_fit", "_cli_models", "_cli_tables"),
+    ),
 }
 FLOOR_OF = {room: floor for floor, rooms in FLOORS.items() for room in rooms}
 CELLAR, ROOF = 0, max(FLOORS)

@@ -27,7 +27,7 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version(), **{name: version(name) for name in _LIBRARIES}}
 
 
-def save(model: Any, path: str | PathLike[str]) -> None:
+def save(model: Any, path: str | PathLike[str], *, notes: dict[str, str] | None = None) -> None:
     """Write a model to a file that can be read without running anything in it.
 
     One zip: parameters and state in JSON, arrays and nets as safetensors, boosters in xgboost's UBJ, estimators of
@@ -41,6 +41,8 @@ def save(model: Any, path: str | PathLike[str]) -> None:
         and functions of your own are stored by name; :func:`load` needs them handed over.
     path : path-like
         What is there is replaced. The usual ending is ``.hybrid``.
+    notes : dict of str to str, optional
+        What else is to be known of the model, such as the name of its target; :func:`about` tells it.
 
     Raises
     ------
@@ -61,8 +63,12 @@ def save(model: Any, path: str | PathLike[str]) -> None:
     >>> bool((again.predict_proba(X) == trees.predict_proba(X)).all())
     True
     """
+    kept = dict(notes or {})
+    if not all(isinstance(text, str) for item in kept.items() for text in item):
+        raise TypeError(f"notes must be texts by names, got {notes!r}")
     root, parts = encode(model)
-    write_archive(Path(path), parts, {"model": type(model).__name__, "versions": versions(), "root": root})
+    told = {"model": type(model).__name__, "versions": versions(), "notes": kept, "root": root}
+    write_archive(Path(path), parts, told)
 
 
 def load(path: str | PathLike[str], *, trusted: Iterable[Any] = ()) -> Any:
@@ -106,7 +112,10 @@ def load(path: str | PathLike[str], *, trusted: Iterable[Any] = ()) -> Any:
 
 
 def about(path: str | PathLike[str]) -> dict[str, Any]:
-    """The manifest of a model file: ``model``, ``versions`` and ``files`` with their sizes; nothing else is read."""
+    """The manifest of a model file: ``model``, ``versions``, ``notes``, and ``files`` with their sizes.
+
+    Nothing else is read. Notes are not protected by a hash: they are told, never used by :func:`load`.
+    """
     return reading(Path(path), lambda archive: archive.manifest)
 
 
