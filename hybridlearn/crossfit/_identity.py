@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copyreg
 from hashlib import sha256
 from types import BuiltinFunctionType, FunctionType
 from typing import Any
@@ -105,7 +106,8 @@ class Identities:
     def _of_object(self, thing: Any) -> Any:
         """As pickle would see it, without pickling."""
         try:
-            reduced = thing.__reduce_ex__(4)
+            reduce = copyreg.dispatch_table.get(type(thing))
+            reduced = reduce(thing) if reduce else thing.__reduce_ex__(4)
         except Exception as error:
             raise NoIdentityError(f"a {type(thing).__name__} has no state to show ({error})") from error
         if isinstance(reduced, str):
