@@ -5,31 +5,9 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import expit, softmax
 
+from hybridlearn._row_losses import row_losses
 
-def row_losses(margin: np.ndarray, target: np.ndarray, *, classification: bool) -> np.ndarray:
-    """Loss of each row.
-
-    Parameters
-    ----------
-    margin : ndarray of shape (..., n_rows, n_outputs)
-        Of one hybrid, or of many.
-    target : ndarray of shape (n_rows,)
-        Class codes, or numbers.
-    classification : bool
-        Log loss in nats; else squared error.
-
-    Returns
-    -------
-    ndarray of shape (..., n_rows)
-    """
-    if not classification:
-        return (margin[..., 0] - target) ** 2
-    if margin.shape[-1] == 1:
-        return np.logaddexp(0, margin[..., 0]) - target * margin[..., 0]
-    # scipy's logsumexp takes ten times as long on the few rows of a bag
-    largest = margin.max(axis=-1)
-    log_sum = largest + np.log(np.exp(margin - largest[..., None]).sum(axis=-1))
-    return log_sum - margin[..., np.arange(len(target)), target]
+__all__ = ["log_loss_gradient", "mean_loss", "row_losses"]
 
 
 def mean_loss(margin: np.ndarray, target: np.ndarray, weight: np.ndarray, *, classification: bool) -> float:

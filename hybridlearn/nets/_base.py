@@ -181,6 +181,7 @@ class BaseNet(CallbackSupportMixin, BaseTogether):
 
     def _keep(self, trained: Trained) -> None:
         self.module_, self.history_, self.n_iter_ = trained.module, trained.history, len(trained.history)
+        self.timed_out_ = trained.timed_out
 
     @continued_fit
     def partial_fit(self, X: Any, y: Any, classes: Any = None, *, sample_weight: Any = None) -> Self:

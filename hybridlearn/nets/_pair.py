@@ -91,6 +91,8 @@ _ATTRIBUTES = """
         ``epoch``, ``train_loss`` and, with early stopping, ``valid_loss`` of each epoch.
     n_iter_ : int
         Epochs run.
+    timed_out_ : bool
+        Whether `time_limit` ended the training: the last epoch may be one in part, without a ``valid_loss``.
     stopping_rows_ : ndarray of int
         Positions of the rows that stopped the training.
     row_hashes_ : ndarray of uint64

@@ -65,6 +65,7 @@ class Punctuality(skorch.callbacks.Callback):
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
         """Look at the clock."""
         if self.deadline.is_over:
+            net.timed_out = True
             raise StopTraining
 
 
@@ -156,6 +157,7 @@ class WeightedNet(TensorNet):
     def __init__(self, *args: Any, l1: float = 0.0, deadline: Deadline | None = None, **kwargs: Any):
         self.l1 = l1
         self.deadline = deadline
+        self.timed_out = False
         super().__init__(*args, **kwargs)
 
     @property
@@ -221,4 +223,5 @@ class WeightedNet(TensorNet):
         check_loss(loss, first=first, prefix=prefix, epoch=len(self.history), learning_rate=self.lr)
         self.history.record(f"{prefix}_loss", loss)
         if n_done < len(iterator):
+            self.timed_out = True
             raise StopTraining

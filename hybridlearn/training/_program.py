@@ -68,6 +68,7 @@ class _Run:
         self.n_steps = 0
         self.history = SkorchHistory()
         self.is_active = True
+        self.timed_out = False
         self.error: DivergedError | None = None
         self.patience = None if task.valid_rows is None else Patience(task.settings.n_iter_no_change)
         if self.patience is not None:
@@ -88,15 +89,18 @@ class _Run:
                 self.patience.on_epoch_end(self)
         except StopTraining:
             self.is_active = False
-        if len(self.history) == self.settings.max_epochs or self.is_late:
+        if len(self.history) == self.settings.max_epochs:
             self.is_active = False
         if not self.is_active:
             self.end()
+        else:
+            self.end_if_late()
 
-    @property
-    def is_late(self) -> bool:
-        """Whether its time is over."""
-        return self.settings.deadline is not None and self.settings.deadline.is_over
+    def end_if_late(self) -> None:
+        """Train no more where no time is left."""
+        if self.settings.deadline is not None and self.settings.deadline.is_over:
+            self.timed_out = True
+            self.end()
 
     def end(self) -> None:
         """Train no more; the best weights are those that count."""
@@ -196,7 +200,9 @@ class StackedNet(TensorNet):
             step = step_fn(batch, **fit_params)
             if training:
                 self._average(batch)
-                self._end_late(batch)
+                # who ends takes no further batch of this epoch
+                for run in (self.runs_[m] for models, *_ in batch for m in models):
+                    run.end_if_late()
             for (models, _, _, weight), loss in zip(batch, step["loss"], strict=True):
                 losses[models] += loss * weight.shape[1]
                 weights[models] += weight.sum(dim=1)
@@ -204,12 +210,6 @@ class StackedNet(TensorNet):
                     first |= zip(models, loss, strict=True)
         for model, loss in zip(first, (losses / weights)[list(first)].tolist(), strict=True):
             self._record_loss(self.runs_[model], loss, float(first[model]), prefix)
-
-    def _end_late(self, batch: list[StackedPart]) -> None:
-        """End the runs whose time is over: they take no further batch of this epoch."""
-        for run in (self.runs_[m] for models, *_ in batch for m in models):
-            if run.is_late:
-                run.end()
 
     def _record_loss(self, run: _Run, loss: float, first: float, prefix: str) -> None:
         rate = run.settings.learning_rate
@@ -271,4 +271,4 @@ def _outcome(run: _Run, module: nn.Module) -> Trained | Exception:
         check_weights(module, run.settings)
     except DivergedError as error:
         return error
-    return Trained(module, [plain_record(epoch) for epoch in run.history], {})
+    return Trained(module, [plain_record(epoch) for epoch in run.history], {}, run.timed_out)

@@ -95,11 +95,14 @@ class Trained:
         One record an epoch; of one that a deadline has cut there is no ``valid_loss``.
     moments : dict of int to dict of str to Tensor
         AdamW's running means of each parameter, on the CPU; none where many were trained together.
+    timed_out : bool
+        Whether the deadline ended the training.
     """
 
     module: nn.Module
     history: History
     moments: Moments
+    timed_out: bool
 
 
 def plain_record(epoch: dict[str, float]) -> dict[str, float]:
@@ -168,7 +171,7 @@ def train(
     history = [plain_record(epoch) for epoch in net.history]
     module = net.kept_module.cpu().eval()
     check_weights(module, settings)
-    return Trained(module, history, _moments(net.optimizer_))
+    return Trained(module, history, _moments(net.optimizer_), net.timed_out)
 
 
 def check_weights(module: nn.Module, settings: TrainingSettings) -> None:

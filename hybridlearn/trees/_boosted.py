@@ -23,9 +23,6 @@ from hybridlearn.trees._monotone import monotone_constraints
 from hybridlearn.trees._time import InTime, SearchInTime
 
 
-Callbacks = list[xgb.callback.TrainingCallback]
-
-
 class BaseBoostedTrees(CallbackSupportMixin, BaseEstimator):
     """Parameters, encoding, inner split and training of a booster; the heads name the loss."""
 
@@ -146,18 +143,19 @@ class BaseBoostedTrees(CallbackSupportMixin, BaseEstimator):
         self.stopping_rows_ = np.empty(0, dtype=np.int64)
         self.history_: list[float] = []
         n_tasks = None if self.early_stopping else self.n_estimators
-        callbacks: Callbacks = [] if deadline is None else [InTime(deadline)]
+        in_time = None if deadline is None else InTime(deadline)
+        self.timed_out_ = False
         with FitProgress(self, n_tasks, unit="round", verbose=self.verbose) as progress:
             if self.early_stopping:
-                grown = self._search_and_grow(rows, seed, progress, deadline, callbacks)
+                grown = self._search_and_grow(rows, seed, progress, in_time)
             else:
-                grown = self._grow(rows, self.n_estimators, seed, progress, callbacks)
+                grown = self._grow(rows, self.n_estimators, seed, progress, in_time)
         self.encoder_, self.booster_ = grown
         self.n_iter_ = self.booster_.num_boosted_rounds()
         return self
 
     def _search_and_grow(
-        self, rows: TrainingRows, seed: int, progress: FitProgress, deadline: Deadline | None, callbacks: Callbacks
+        self, rows: TrainingRows, seed: int, progress: FitProgress, in_time: InTime | None
     ) -> tuple[TreeEncoder, xgb.Booster]:
         """As many rounds on all rows as give the rows kept aside the lowest loss; their losses and positions are kept.
 
@@ -165,14 +163,12 @@ class BaseBoostedTrees(CallbackSupportMixin, BaseEstimator):
         """
         training, stopping = rows.split(stratify=self._is_classifier, fraction=self.validation_fraction, seed=seed)
         self.stopping_rows_ = stopping.positions
-        search = None if deadline is None else SearchInTime(deadline, self.history_)
-        encoder, booster = self._grow(
-            training, self.n_estimators, seed, progress, [] if search is None else [search], stopping
-        )
+        search = None if in_time is None else SearchInTime(in_time.deadline, self.history_)
+        encoder, booster = self._grow(training, self.n_estimators, seed, progress, search, stopping)
         n_rounds = int(np.argmin(self.history_)) + 1
         if search is not None and search.deadline.left() < search.preparation:
             return encoder, booster[:n_rounds]
-        return self._grow(rows, n_rounds, seed, progress, callbacks)
+        return self._grow(rows, n_rounds, seed, progress, in_time)
 
     def rounds_found(self) -> dict[str, Any]:
         """Parameters under which a fit on all rows runs as long as early stopping has found best.
@@ -234,7 +230,7 @@ class BaseBoostedTrees(CallbackSupportMixin, BaseEstimator):
         n_rounds: int,
         seed: int,
         progress: FitProgress,
-        punctuality: Callbacks,
+        in_time: InTime | SearchInTime | None,
         stopping: TrainingRows | None = None,
     ) -> tuple[TreeEncoder, xgb.Booster]:
         """Encode and boost; rows that stop the boosting are not seen by the target codes."""
@@ -245,11 +241,14 @@ class BaseBoostedTrees(CallbackSupportMixin, BaseEstimator):
         watched = []
         if stopping is not None:
             watched = [(self._matrix(stopping, encoder.transform(stopping.X, warn=False), types, train), "valid")]
-        callbacks: Callbacks = [_RoundHook(progress, self.history_), *punctuality]
+        callbacks: list[xgb.callback.TrainingCallback] = [_RoundHook(progress, self.history_)]
+        if in_time is not None:
+            callbacks.append(in_time)
         if stopping is not None:
             callbacks.append(xgb.callback.EarlyStopping(rounds=self.n_iter_no_change))
         params = self._booster_params(encoder, len(types), seed)
         booster = xgb.train(params, train, n_rounds, evals=watched, callbacks=callbacks, verbose_eval=False)
+        self.timed_out_ = self.timed_out_ or (in_time is not None and in_time.has_stopped)
         return encoder, booster
 
     def _matrix(
@@ -370,6 +369,8 @@ _ATTRIBUTES = """
         Loss of the rows kept aside, after each round of the search; empty without early stopping.
     n_iter_ : int
         Rounds boosted.
+    timed_out_ : bool
+        Whether `time_limit` ended the search or the boosting.
     stopping_rows_ : ndarray of int
         Positions of the rows kept aside in the search; empty without early stopping.
     row_hashes_ : ndarray of uint64

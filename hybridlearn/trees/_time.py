@@ -16,9 +16,11 @@ class InTime(xgb.callback.TrainingCallback):
 
     def __init__(self, deadline: Deadline):
         self.deadline = deadline
+        self.has_stopped = False
 
     def after_iteration(self, model: xgb.Booster, epoch: int, evals_log: dict) -> bool:
-        return self.deadline.is_over
+        self.has_stopped = self.deadline.is_over
+        return self.has_stopped
 
 
 class SearchInTime(xgb.callback.TrainingCallback):
@@ -36,6 +38,7 @@ class SearchInTime(xgb.callback.TrainingCallback):
         self.deadline = deadline
         self.losses = losses
         self.begun = deadline.clock()
+        self.has_stopped = False
 
     def before_training(self, model: xgb.Booster) -> xgb.Booster:
         self.first_round = self.deadline.clock()
@@ -49,4 +52,5 @@ class SearchInTime(xgb.callback.TrainingCallback):
     def after_iteration(self, model: xgb.Booster, epoch: int, evals_log: dict) -> bool:
         a_round = (self.deadline.clock() - self.first_round) / (epoch + 1)
         rounds_needed = int(np.argmin(self.losses)) + 1
-        return self.deadline.left() <= _MARGIN * (self.preparation + rounds_needed * a_round)
+        self.has_stopped = self.deadline.left() <= _MARGIN * (self.preparation + rounds_needed * a_round)
+        return self.has_stopped
