@@ -24,6 +24,10 @@ class ModelFileError(ValueError):
     """A model file cannot be read: damaged, altered, foreign or of a later version."""
 
 
+class NotStorableError(TypeError):
+    """Something in a model cannot be stored; the message says what and where."""
+
+
 def write_archive(path: Path, parts: dict[str, bytes], about: dict[str, Any]) -> None:
     """Write parts and what is to be known of them, all or nothing: to a temporary name, which is then moved.
 

@@ -9,15 +9,21 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import scipy.sparse
+import sklearn
 from safetensors.numpy import load as load_arrays
 from sklearn.utils import Bunch
 
 from hybridlearn.persistence._archive import Archive, ModelFileError
-from hybridlearn.persistence._names import class_of, trusted_one
-from hybridlearn.persistence._sklearn import load_sklearn
+from hybridlearn.persistence._arrays import dtype_of, unpack
+from hybridlearn.persistence._booster import check_booster
+from hybridlearn.persistence._encode import BUILTINS
+from hybridlearn.persistence._names import class_of, function_of
+from hybridlearn.persistence._sklearn import check_trees, load_sklearn, neighbours_of, rebuilds, tree_of
 
 _CONTAINERS = {"list": list, "tuple": tuple, "set": set, "frozenset": frozenset}
 _DICTS: dict[str, type[dict]] = {"dict": dict, "ordered dict": OrderedDict, "bunch": Bunch}
+_SIMPLE = (bool, int, float, str, bytes, type(None), np.generic, type, pd.Timestamp, pd.Timedelta, type(pd.NA))
 
 
 def decode(archive: Archive, trusted: dict[str, Any]) -> Any:
@@ -60,14 +66,22 @@ class _Decoder:
     def values(self, items: list) -> list[Any]:
         return [self.value(item) for item in items]
 
+    def one(self, cls: type, value: Any) -> Any:
+        """What a reference means, which must be of a class."""
+        found = self.value(value)
+        if type(found) is not cls:
+            raise ModelFileError(f"it holds a {type(found).__name__} where a {cls.__name__} should be")
+        return found
+
     def make(self, node: dict[str, Any]) -> Any:
         """The object of a node."""
         kind = node["is"]
         if kind in _CONTAINERS:
-            return _CONTAINERS[kind](self.values(node["items"]))
+            items = self.values(node["items"])
+            return _CONTAINERS[kind](map(_key, items) if "set" in kind else items)
         if kind in _DICTS:
             made = _DICTS[kind]()
-            made.update({self.value(k): self.value(v) for k, v in node["items"]})
+            made.update({_key(self.value(k)): self.value(v) for k, v in node["items"]})
             return made
         make = _MAKERS.get(kind)
         if make is None:
@@ -77,46 +91,83 @@ class _Decoder:
     # numpy and pandas
 
     def array(self, node: dict[str, Any]) -> np.ndarray:
-        dtype = np.dtype(node["dtype"])
-        # the bytes of a file cannot be written to, a fitted array can
-        stored = np.array(self.arrays[node["array"]])
-        array = stored.view(dtype) if dtype.kind in "mM" else stored
-        if array.dtype != dtype:
-            raise ModelFileError(f"an array is of type {array.dtype}, not {dtype} as it should be")
-        return array.T if node["transposed"] else array
+        return unpack(node, self.arrays[node["array"]])
 
     def objects(self, node: dict[str, Any]) -> np.ndarray:
         array = np.empty(len(node["items"]), dtype=object)
-        array[:] = self.values(node["items"])
-        return array.astype(np.dtype(node["dtype"])).reshape(node["shape"])
+        for i, item in enumerate(node["items"]):
+            array[i] = self.value(item)
+        return array.reshape(node["shape"])
+
+    def scalar(self, node: dict[str, Any]) -> Any:
+        array = self.one(np.ndarray, node["array"])
+        if array.ndim or array.dtype == object:
+            raise ModelFileError("a number is an array")
+        return array[()]
+
+    def masked(self, node: dict[str, Any]) -> np.ma.MaskedArray:
+        data, mask, fill = (self.one(np.ndarray, node[name]) for name in ("data", "mask", "fill"))
+        return np.ma.MaskedArray(data, mask=mask, fill_value=fill[()])
+
+    def sparse(self, node: dict[str, Any]) -> Any:
+        kind = node["kind"]
+        if kind not in ("csr_array", "csr_matrix", "csc_array", "csc_matrix"):
+            raise ModelFileError(f"{kind!r} is no sparse matrix that a model file may hold")
+        parts = tuple(self.one(np.ndarray, part) for part in node["parts"])
+        matrix = getattr(scipy.sparse, kind)(parts, shape=tuple(node["shape"]))
+        matrix.check_format(full_check=True)
+        return matrix
 
     def random_state(self, node: dict[str, Any]) -> np.random.RandomState:
-        state = np.random.RandomState()
-        state.set_state(self.value(node["state"]))
+        told, state = self.one(dict, node["state"]), np.random.RandomState()
+        if not 0 <= told["state"]["pos"] <= len(told["state"]["key"]):
+            raise ModelFileError("a random state is beyond its end")
+        state.set_state(told)
         return state
+
+    def generator(self, node: dict[str, Any]) -> np.random.Generator:
+        bits = np.random.PCG64(np.random.SeedSequence(**self.one(dict, node["seeds"])))
+        bits.state = self.one(dict, node["state"])
+        return np.random.Generator(bits)
 
     def column(self, node: dict[str, Any]) -> Any:
         if "codes" in node:
             levels = self.value(node["levels"])
-            return pd.Categorical.from_codes(self.value(node["codes"]), levels, ordered=node["ordered"])
-        values = self.value(node["values"])
-        return pd.array(values, dtype="str") if node["dtype"] == "str" else values
+            return pd.Categorical.from_codes(self.one(np.ndarray, node["codes"]), levels, ordered=node["ordered"])
+        values = self.one(np.ndarray, node["values"])
+        if not node["text"]:
+            return values
+        if not all(type(value) is str or value is np.nan or value != value for value in values):
+            raise ModelFileError("a column of text holds something else")
+        return pd.array(values, dtype="str")
 
     def frame(self, node: dict[str, Any]) -> pd.DataFrame:
         index = self.value(node["index"])
-        frame = pd.DataFrame({j: pd.Series(self.column(c), index=index) for j, c in enumerate(node["columns"])}, index)
+        columns = {j: self.series_of(column, index) for j, column in enumerate(node["columns"])}
+        frame = pd.DataFrame(columns, index)
         frame.columns = self.value(node["names"])
         return frame
 
     def series(self, node: dict[str, Any]) -> pd.Series:
-        return pd.Series(self.column(node["values"]), index=self.value(node["index"]), name=self.value(node["name"]))
+        series = self.series_of(node["values"], self.value(node["index"]))
+        series.name = _key(self.value(node["name"]))
+        return series
 
-    def range(self, node: dict[str, Any]) -> pd.RangeIndex:
+    def series_of(self, node: dict[str, Any], index: pd.Index) -> pd.Series:
+        column = self.column(node)
+        if len(column) != len(index):
+            raise ModelFileError("a column has another length than its index")
+        return pd.Series(column, index=index, dtype=column.dtype)
+
+    def range_index(self, node: dict[str, Any]) -> pd.RangeIndex:
         start, stop, step, name = node["items"]
-        return pd.RangeIndex(start, stop, step, name=self.value(name))
+        return pd.RangeIndex(start, stop, step, name=_key(self.value(name)))
 
     def index(self, node: dict[str, Any]) -> pd.Index:
-        return pd.Index(self.column(node["values"]), name=self.value(node["name"]))
+        column = self.column(node["values"])
+        for item in column if column.dtype == object else ():
+            _key(item)
+        return pd.Index(column, dtype=column.dtype, name=_key(self.value(node["name"])), tupleize_cols=False)
 
     # what computes
 
@@ -139,50 +190,77 @@ class _Decoder:
             raise ModelFileError(f"{node['class']!r} is no module")
         module = cls.__new__(cls)
         torch.nn.Module.__init__(module)
-        vars(module).update(self.value(node["state"]))
+        vars(module).update(self.state(node))
+        if isinstance(module, torch.nn.RNNBase):
+            torch.nn.RNNBase.__setstate__(module, vars(module))
         return module
 
     def booster(self, node: dict[str, Any]) -> Any:
         import xgboost
 
+        raw = self.archive.read(node["part"])
+        check_booster(raw)
         booster = xgboost.Booster()
-        booster.load_model(bytearray(self.archive.read(node["part"])))
+        booster.load_model(bytearray(raw))
         return booster
 
     def object(self, node: dict[str, Any]) -> Any:
-        """An object with its attributes; neither its ``__init__`` nor ``__setstate__`` is called."""
+        """An object with its attributes; its ``__init__`` is not called."""
         cls = class_of(node["class"], {})
         thing: Any = object.__new__(cls)
-        vars(thing).update(self.value(node["state"]))
+        if rebuilds(cls):
+            thing.__setstate__({**self.state(node), "_sklearn_version": sklearn.__version__})
+        else:
+            vars(thing).update(self.state(node))
+        check_trees(thing)
         return thing
 
-    def class_(self, node: dict[str, Any]) -> type:
-        return class_of(node["class"], self.trusted)
+    def state(self, node: dict[str, Any]) -> dict[str, Any]:
+        state = self.one(dict, node["state"])
+        if not all(type(name) is str for name in state):
+            raise ModelFileError("an attribute has a name that none can have")
+        return state
 
-    def function(self, node: dict[str, Any]) -> Any:
-        return trusted_one(node["name"], self.trusted)
 
-    def sklearn(self, node: dict[str, Any]) -> Any:
-        return load_sklearn(self.archive.read(node["part"]))
+def _key(thing: Any) -> Any:
+    """What is to be looked up by its hash, which must not be a tangle of tuples."""
+    parts = thing if type(thing) is tuple else (thing,)
+    if not all(isinstance(part, _SIMPLE) for part in parts):
+        raise ModelFileError(f"a {type(thing).__name__} is no key")
+    return thing
 
 
 _MAKERS: dict[str, Callable[[_Decoder, dict[str, Any]], Any]] = {
+    "NaT": lambda self, node: pd.NaT,
+    "<NA>": lambda self, node: pd.NA,
+    "Timestamp": lambda self, node: pd.Timestamp(self.one(np.datetime64, node["value"])),
+    "Timedelta": lambda self, node: pd.Timedelta(self.one(np.timedelta64, node["value"])),
     "array": _Decoder.array,
-    "objects": _Decoder.objects,
-    "scalar": lambda self, node: self.value(node["array"])[()],
-    "dtype": lambda self, node: np.dtype(node["dtype"]),
-    "random state": _Decoder.random_state,
-    "slice": lambda self, node: slice(*self.values(node["items"])),
-    "frame": _Decoder.frame,
-    "series": _Decoder.series,
-    "range": _Decoder.range,
-    "index": _Decoder.index,
-    "tensor": _Decoder.tensor,
-    "parameter": _Decoder.parameter,
-    "module": _Decoder.module,
     "booster": _Decoder.booster,
+    "builtin": lambda self, node: BUILTINS[node["name"]],
+    "bytes": lambda self, node: self.one(np.ndarray, node["array"]).tobytes(),
+    "categorical": lambda self, node: pd.CategoricalDtype(self.value(node["levels"]), ordered=node["ordered"]),
+    "class": lambda self, node: class_of(node["class"], self.trusted),
+    "dtype": lambda self, node: dtype_of(node["dtype"]),
+    "frame": _Decoder.frame,
+    "function": lambda self, node: function_of(node["name"], self.trusted),
+    "generator": _Decoder.generator,
+    "index": _Decoder.index,
+    "masked": _Decoder.masked,
+    "module": _Decoder.module,
+    "neighbours": lambda self, node: neighbours_of(self.state(node)),
     "object": _Decoder.object,
-    "class": _Decoder.class_,
-    "function": _Decoder.function,
-    "sklearn": _Decoder.sklearn,
+    "objects": _Decoder.objects,
+    "parameter": _Decoder.parameter,
+    "random state": _Decoder.random_state,
+    "range": lambda self, node: range(*self.values(node["items"])),
+    "range index": _Decoder.range_index,
+    "scalar": _Decoder.scalar,
+    "series": _Decoder.series,
+    "sklearn": lambda self, node: load_sklearn(self.archive.read(node["part"])),
+    "slice": lambda self, node: slice(*self.values(node["items"])),
+    "sparse": _Decoder.sparse,
+    "tensor": _Decoder.tensor,
+    "tree": lambda self, node: tree_of(self.state(node)),
+    "type of dtype": lambda self, node: dtype_of(node["dtype"]).type,
 }

@@ -12,19 +12,33 @@ from typing import Any, NamedTuple
 import numpy as np
 import pandas as pd
 from safetensors.numpy import save as save_arrays
-from sklearn.base import BaseEstimator
+from scipy.sparse import issparse, sparray
 from sklearn.utils import Bunch
 
-from hybridlearn.persistence._names import full_name, name_of
-from hybridlearn.persistence._sklearn import NotStorableError, dump_sklearn
+from hybridlearn.persistence._archive import NotStorableError
+from hybridlearn.persistence._arrays import describe, pack
+from hybridlearn.persistence._names import full_name, function_name, name_of
+from hybridlearn.persistence._sklearn import dump_sklearn, neighbours_state, rebuilds, tree_state
 
 _PLAIN = (bool, int, str, type(None))
 _CONTAINERS: dict[type, str] = {list: "list", tuple: "tuple", set: "set", frozenset: "frozenset"}
 _DICTS: dict[type, str] = {dict: "dict", OrderedDict: "ordered dict", Bunch: "bunch"}
-# Bits that safetensors cannot name are stored as integers.
-_AS_INTEGERS = "mM"
-_NUMERIC = "biuf"
-_TEXT = "OU"
+# Classes of Python's and numpy's own that stand for a type of numbers.
+BUILTINS: dict[str, type] = {
+    cls.__name__: cls for cls in (bool, bytes, dict, float, int, list, object, set, str, tuple)
+}
+_NUMPY = (np.generic, np.ndarray, np.dtype, np.random.RandomState, np.random.Generator)
+_PANDAS = (
+    pd.DataFrame,
+    pd.Series,
+    pd.Index,
+    pd.Timestamp,
+    pd.Timedelta,
+    type(pd.NaT),
+    type(pd.NA),
+    pd.api.extensions.ExtensionDtype,
+    pd.api.extensions.ExtensionArray,
+)
 
 
 class Parts(NamedTuple):
@@ -42,7 +56,10 @@ def encode(model: Any) -> Parts:
     NotStorableError
     """
     encoder = _Encoder()
-    root = encoder.value(model, type(model).__name__)
+    try:
+        root = encoder.value(model, type(model).__name__)
+    except RecursionError:
+        raise NotStorableError(f"{type(model).__name__} is nested too deeply to be stored") from None
     return Parts(root, encoder.parts())
 
 
@@ -82,70 +99,98 @@ class _Encoder:
     def node(self, thing: Any, path: str) -> dict[str, Any]:
         cls: type = type(thing)
         if cls in _CONTAINERS:
-            return {"is": _CONTAINERS[cls], "items": [self.value(v, f"{path}[{i}]") for i, v in enumerate(thing)]}
+            # the order of a set is nobody's, but equal models are to be equal files
+            items = thing if cls in (list, tuple) else sorted(thing, key=repr)
+            return {"is": _CONTAINERS[cls], "items": [self.value(v, f"{path}[{i}]") for i, v in enumerate(items)]}
         if cls in _DICTS:
-            items = [[self.value(k, f"{path} (a key)"), self.value(v, f"{path}[{k!r}]")] for k, v in thing.items()]
-            return {"is": _DICTS[cls], "items": items}
-        if isinstance(thing, np.generic | np.ndarray | np.dtype | np.random.RandomState):
+            pairs = [[self.value(k, f"{path} (a key)"), self.value(v, f"{path}[{k!r}]")] for k, v in thing.items()]
+            return {"is": _DICTS[cls], "items": pairs}
+        if cls is bytes:
+            return {"is": "bytes", "array": self.value(np.frombuffer(thing, np.uint8), path)}
+        if isinstance(thing, _NUMPY) or issparse(thing):
             return self.of_numpy(thing, path)
-        if isinstance(thing, pd.DataFrame | pd.Series | pd.Index | pd.Timestamp | pd.api.extensions.ExtensionDtype):
+        if isinstance(thing, _PANDAS):
             return self.of_pandas(thing, path)
-        if cls is slice:
-            return {"is": "slice", "items": [self.value(v, path) for v in (thing.start, thing.stop, thing.step)]}
+        if cls in (slice, range):
+            items = [self.value(v, path) for v in (thing.start, thing.stop, thing.step)]
+            return {"is": cls.__name__, "items": items}
         if isinstance(thing, type):
-            return {"is": "class", "class": name_of(thing) or full_name(thing)}
+            return self.of_class(thing, path)
         return self.of_object(thing, path)
+
+    def of_class(self, cls: type, path: str) -> dict[str, Any]:
+        if BUILTINS.get(cls.__name__) is cls:
+            return {"is": "builtin", "name": cls.__name__}
+        if issubclass(cls, np.generic) and not issubclass(cls, np.flexible) and np.dtype(cls).type is cls:
+            return {"is": "type of dtype", "dtype": describe(np.dtype(cls), path)}
+        return {"is": "class", "class": _class_name(cls, path)}
 
     # numpy and pandas
 
     def of_numpy(self, thing: Any, path: str) -> dict[str, Any]:
         if isinstance(thing, np.random.RandomState):
-            return {"is": "random state", "state": self.value(thing.get_state(legacy=False), path)}
+            state: Any = thing.get_state(legacy=False)
+            if state["bit_generator"] != "MT19937":
+                raise NotStorableError(f"{path} is a RandomState of a {state['bit_generator']}, which cannot be stored")
+            return {"is": "random state", "state": self.value(state, path)}
+        if isinstance(thing, np.random.Generator):
+            if type(thing.bit_generator) is not np.random.PCG64:
+                raise NotStorableError(f"{path} is a {thing}, which cannot be stored")
+            seeds: Any = thing.bit_generator.seed_seq
+            return {
+                "is": "generator",
+                "state": self.value(thing.bit_generator.state, path),
+                "seeds": self.value(seeds.state, path),
+            }
         if isinstance(thing, np.dtype):
-            return {"is": "dtype", "dtype": _checked(thing, path).str}
+            return {"is": "dtype", "dtype": describe(thing, path)}
         if isinstance(thing, np.generic):
             return {"is": "scalar", "array": self.value(np.asarray(thing), path)}
-        if type(thing) is not np.ndarray:
+        if issparse(thing):
+            return self.of_sparse(thing, path)
+        if type(thing) is np.ma.MaskedArray:
+            parts = {"data": thing.data, "mask": np.ma.getmaskarray(thing), "fill": np.asarray(thing.fill_value)}
+            return {"is": "masked", **{name: self.value(part, path) for name, part in parts.items()}}
+        if type(thing) not in (np.ndarray, np.memmap):
             raise NotStorableError(f"{path} is a {full_name(type(thing))}, which cannot be stored")
-        if thing.dtype.kind in _TEXT:
-            items = [self.value(item, f"{path}[...]") for item in thing.ravel().tolist()]
-            return {"is": "objects", "dtype": thing.dtype.str, "shape": list(thing.shape), "items": items}
-        return {"is": "array", **self.stored(thing, path)}
+        if thing.dtype == object:
+            items = [self.value(item, f"{path}[{i}]") for i, item in enumerate(thing.ravel().tolist())]
+            return {"is": "objects", "shape": list(thing.shape), "items": items}
+        return {"is": "array", **self.stored(np.asarray(thing), path)}
+
+    def of_sparse(self, thing: Any, path: str) -> dict[str, Any]:
+        if thing.format not in ("csr", "csc"):
+            raise NotStorableError(f"{path} is sparse in the format {thing.format}, which cannot be stored")
+        parts = [self.value(part, path) for part in (thing.data, thing.indices, thing.indptr)]
+        kind = f"{thing.format}_{'array' if isinstance(thing, sparray) else 'matrix'}"
+        return {"is": "sparse", "kind": kind, "parts": parts, "shape": list(thing.shape)}
 
     def stored(self, array: np.ndarray, path: str) -> dict[str, Any]:
-        """Where the bits of an array are. That it was in Fortran's order is told: sums may hang on it."""
-        dtype = _checked(array.dtype, path).str
-        is_transposed = array.flags.f_contiguous and not array.flags.c_contiguous
-        if is_transposed:
-            array = array.T
-        if array.dtype.kind in _AS_INTEGERS:
-            array = array.view(np.int64)
+        known, stored = pack(array, path)
         name = str(len(self.arrays))
-        # a copy of no more than one row of zeros keeps the shape, which ascontiguousarray does not
-        self.arrays[name] = np.require(array, requirements="C").reshape(array.shape)
-        return {"array": name, "dtype": dtype, "transposed": is_transposed}
+        self.arrays[name] = stored
+        return {"array": name, **known}
 
     def of_pandas(self, thing: Any, path: str) -> dict[str, Any]:
-        if isinstance(thing, pd.DataFrame):
+        if thing is pd.NaT or thing is pd.NA:
+            return {"is": str(thing)}
+        if type(thing) in (pd.Timestamp, pd.Timedelta) and getattr(thing, "tz", None) is None:
+            return {"is": type(thing).__name__, "value": self.value(thing.to_numpy(), path)}
+        if type(thing) is pd.CategoricalDtype:
+            return {"is": "categorical", "levels": self.value(thing.categories, path), "ordered": thing.ordered}
+        if type(thing) is pd.DataFrame:
             columns = [self.of_column(thing.iloc[:, j], f"{path}.{name}") for j, name in enumerate(thing.columns)]
-            return {
-                "is": "frame",
-                "columns": columns,
-                "names": self.value(thing.columns, path),
-                "index": self.value(thing.index, path),
-            }
-        if isinstance(thing, pd.Series):
+            names, index = self.value(thing.columns, path), self.value(thing.index, path)
+            return {"is": "frame", "columns": columns, "names": names, "index": index}
+        if type(thing) is pd.Series:
             index, name = self.value(thing.index, path), self.value(thing.name, path)
             return {"is": "series", "values": self.of_column(thing, path), "index": index, "name": name}
         if type(thing) is pd.RangeIndex:
             items = [thing.start, thing.stop, thing.step, self.value(thing.name, path)]
-            return {"is": "range", "items": items}
-        if type(thing) is pd.Index:
-            return {
-                "is": "index",
-                "values": self.of_column(thing.to_series(), path),
-                "name": self.value(thing.name, path),
-            }
+            return {"is": "range index", "items": items}
+        if type(thing) in (pd.Index, pd.DatetimeIndex, pd.TimedeltaIndex):
+            values, name = self.of_column(thing.to_series(), path), self.value(thing.name, path)
+            return {"is": "index", "values": values, "name": name}
         raise NotStorableError(f"{path} is a {full_name(type(thing))}, which cannot be stored")
 
     def of_column(self, column: pd.Series, path: str) -> dict[str, Any]:
@@ -156,7 +201,7 @@ class _Encoder:
         if not isinstance(dtype, np.dtype) and str(dtype) != "str":
             raise NotStorableError(f"{path} has the dtype {dtype}, which cannot be stored")
         values = column.to_numpy(dtype=object) if str(dtype) == "str" else column.to_numpy()
-        return {"values": self.value(values, path), "dtype": "str" if str(dtype) == "str" else None}
+        return {"values": self.value(values, path), "text": str(dtype) == "str"}
 
     # what computes
 
@@ -169,14 +214,18 @@ class _Encoder:
             return {"is": "tensor", **self.stored(_as_array(thing, path), path)}
         if torch is not None and isinstance(thing, torch.nn.Module):
             state = self.value(_module_state(thing, path), path)
-            return {"is": "module", "class": name_of(type(thing)) or full_name(type(thing)), "state": state}
+            return {"is": "module", "class": _class_name(type(thing), path), "state": state}
         if xgboost is not None and isinstance(thing, xgboost.Booster):
             return {"is": "booster", "part": self.blob("boosters", "ubj", bytes(thing.save_raw("ubj")))}
         name = name_of(type(thing))
-        if name is not None and (not name.startswith("sklearn ") or _holds_estimators(thing)):
+        if name == "sklearn.tree._tree:Tree":
+            return {"is": "tree", "state": self.value(tree_state(thing), path)}
+        if name in ("sklearn.neighbors:KDTree", "sklearn.neighbors:BallTree"):
+            return {"is": "neighbours", "state": self.value(neighbours_state(thing, path), path)}
+        if name is not None:
             return {"is": "object", "class": name, "state": self.value(_object_state(thing), path)}
         if isinstance(thing, FunctionType) and "<" not in thing.__qualname__:
-            return {"is": "function", "name": full_name(thing)}
+            return {"is": "function", "name": function_name(thing)}
         return {"is": "sklearn", "part": self.blob("sklearn", "skops", dump_sklearn(thing, path))}
 
     def blob(self, folder: str, ending: str, blob: bytes) -> str:
@@ -185,16 +234,20 @@ class _Encoder:
         return name
 
 
-def _checked(dtype: np.dtype, path: str) -> np.dtype:
-    if dtype.kind not in _NUMERIC + _AS_INTEGERS + _TEXT or dtype.str.startswith(">") or dtype.itemsize > 8:
-        raise NotStorableError(f"{path} has the dtype {dtype}, which cannot be stored")
-    return dtype
+def _class_name(cls: type, path: str) -> str:
+    name = name_of(cls) or full_name(cls)
+    if "<" in name:
+        raise NotStorableError(
+            f"{path} needs {name}, which no other process can find: define it in a file, outside of functions"
+        )
+    return name
 
 
 def _as_array(tensor: Any, path: str) -> np.ndarray:
-    if tensor.is_sparse or tensor.is_quantized or str(tensor.dtype) == "torch.bfloat16":
-        raise NotStorableError(f"{path} is a tensor of type {tensor.type()}, which cannot be stored")
-    return tensor.detach().cpu().numpy()
+    try:
+        return tensor.detach().cpu().numpy()
+    except (TypeError, RuntimeError, NotImplementedError) as error:
+        raise NotStorableError(f"{path} is a tensor of type {tensor.type()}, which cannot be stored: {error}") from None
 
 
 def _module_state(module: Any, path: str) -> dict[str, Any]:
@@ -205,16 +258,13 @@ def _module_state(module: Any, path: str) -> dict[str, Any]:
     hooked = [name for name in usual if "hook" in name and vars(module).get(name)]
     if hooked:
         raise NotStorableError(f"{path} ({type(module).__name__}) has hooks ({hooked[0]}), which cannot be stored")
-    return {name: value for name, value in vars(module).items() if name not in usual or value != usual[name]}
+    # weak references, which are made of the weights
+    made = {"_flat_weight_refs"} if isinstance(module, torch.nn.RNNBase) else set()
+    state = {name: value for name, value in vars(module).items() if name not in made}
+    return {name: value for name, value in state.items() if name not in usual or value != usual[name]}
 
 
 def _object_state(thing: Any) -> dict[str, Any]:
     # callbacks belong to a fit, not to what came of it
-    return {name: value for name, value in vars(thing).items() if not name.startswith("_skl_callback")}
-
-
-def _holds_estimators(thing: Any) -> bool:
-    """Whether an estimator of scikit-learn is made of others, which may be ours."""
-    if not isinstance(thing, BaseEstimator):
-        return True
-    return any(hasattr(value, "fit") for name, value in thing.get_params(deep=True).items())
+    state = thing.__getstate__() if rebuilds(type(thing)) else vars(thing)
+    return {n: value for n, value in state.items() if not n.startswith("_skl_callback") and n != "_sklearn_version"}

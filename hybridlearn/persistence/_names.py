@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from importlib import import_module
+from itertools import takewhile
+from types import FunctionType
 from typing import Any
-
-from sklearn.base import BaseEstimator
 
 # Where our own classes live. A file knows them by their bare names, so that they may move.
 _HOMES = {
@@ -70,14 +69,34 @@ _TORCH_NAMES = """
     Sequential SiLU Sigmoid Softmax Softplus Softshrink Softsign Tanh Tanhshrink Threshold TransformerDecoder
     TransformerDecoderLayer TransformerEncoder TransformerEncoderLayer Unflatten
 """
-TORCH = frozenset(_TORCH_NAMES.split())
 _HIDDEN_TORCH = {"NonDynamicallyQuantizableLinear": "torch.nn.modules.linear"}
+TORCH = frozenset([*_TORCH_NAMES.split(), *_HIDDEN_TORCH])
 
-# Estimators that hold others; those that hold none are skops's.
-_SKLEARN = re.compile(r"(sklearn|imblearn)(\.[a-z_]\w*)+")
-_NOT_THERE = re.compile(r"\.(tests?|testing|externals|conftest)(\.|$)")
-# Parts of such estimators that are none themselves.
-_SKLEARN_PARTS = frozenset({"sklearn.calibration:_CalibratedClassifier", "sklearn.metrics._scorer:_PassthroughScorer"})
+# Rooms whose public classes a file may name: estimators, splitters, kernels. Nothing of theirs is called.
+_SKLEARN_ROOMS = """
+    calibration cluster compose covariance cross_decomposition decomposition discriminant_analysis dummy ensemble
+    feature_extraction feature_extraction.text feature_selection frozen gaussian_process gaussian_process.kernels
+    impute isotonic kernel_approximation kernel_ridge linear_model manifold mixture model_selection multiclass
+    multioutput naive_bayes neighbors neural_network pipeline preprocessing random_projection semi_supervised svm tree
+"""
+_IMBLEARN_ROOMS = ("base", "combine", "ensemble", "over_sampling", "pipeline", "under_sampling")
+_ROOMS = frozenset(
+    [f"sklearn.{room}" for room in _SKLEARN_ROOMS.split()] + [f"imblearn.{room}" for room in _IMBLEARN_ROOMS]
+)
+# What such estimators are made of that has no public name.
+_PARTS = {
+    "sklearn.calibration": ("_CalibratedClassifier", "_SigmoidCalibration"),
+    "sklearn.ensemble._hist_gradient_boosting.binning": ("_BinMapper",),
+    "sklearn.ensemble._hist_gradient_boosting.predictor": ("TreePredictor",),
+    "sklearn.gaussian_process._gpc": ("_BinaryGaussianProcessClassifierLaplace",),
+    "sklearn.metrics._scorer": ("_MultimetricScorer", "_PassthroughScorer", "_Scorer"),
+    "sklearn.multiclass": ("_ConstantPredictor",),
+    "sklearn.neural_network._stochastic_optimizers": ("AdamOptimizer", "SGDOptimizer"),
+    "sklearn.tree._tree": ("Tree",),
+}
+_XGBOOST = frozenset({"XGBClassifier", "XGBRFClassifier", "XGBRFRegressor", "XGBRegressor"})
+# Functions that judge models and columns, which searches and selectors hold.
+_FUNCTION_ROOMS = frozenset({"sklearn.feature_selection", "sklearn.metrics"})
 
 
 class UnknownNameError(ValueError):
@@ -89,17 +108,25 @@ def full_name(thing: Any) -> str:
     return f"{thing.__module__}:{thing.__qualname__}"
 
 
+def public_name(thing: Any) -> str:
+    """``room:name`` of something of another library, of which the private parts of its path are left out."""
+    room = ".".join(takewhile(lambda part: not part.startswith("_"), thing.__module__.split(".")))
+    return f"{room}:{thing.__name__}"
+
+
 def name_of(cls: type) -> str | None:
-    """The name under which a file may hold instances of a class; None where it must be trusted to be loaded."""
-    name = cls.__name__
-    if name in OWN and cls.__module__.startswith("hybridlearn."):
-        return f"hybridlearn:{name}"
-    if cls.__module__.startswith("torch.nn.") and (name in TORCH or name in _HIDDEN_TORCH):
-        return f"torch:{name}"
-    full = full_name(cls)
-    return (
-        f"sklearn {full}" if full in _SKLEARN_PARTS or (_is_sklearn(full) and issubclass(cls, BaseEstimator)) else None
-    )
+    """The name under which a file may hold a class or its instances; None where it must be trusted to be loaded."""
+    bare = cls.__name__
+    candidates = [f"hybridlearn:{bare}", f"torch:{bare}", f"xgboost:{bare}", public_name(cls), full_name(cls)]
+    library = cls.__module__.partition(".")[0]
+    fitting = (name for name in candidates if name.startswith(library) and _known(name) is cls)
+    return next(fitting, None)
+
+
+def function_name(function: FunctionType) -> str:
+    """The name under which a file may hold a function."""
+    name = public_name(function)
+    return name if _known_function(name) is function else full_name(function)
 
 
 def class_of(name: str, trusted: dict[str, Any]) -> type:
@@ -116,23 +143,43 @@ def class_of(name: str, trusted: dict[str, Any]) -> type:
     ------
     UnknownNameError
     """
-    found = _found(name, trusted)
+    found = _known(name) or trusted_one(name, trusted)
     if not isinstance(found, type):
         raise UnknownNameError(f"{name!r} is no class that a model file may name")
     return found
 
 
-def _found(name: str, trusted: dict[str, Any]) -> Any:
-    source, _, rest = name.partition(":")
-    if source == "hybridlearn" and rest in OWN:
-        return getattr(import_module(OWN[rest]), rest)
-    if source == "torch" and rest in TORCH:
-        return getattr(import_module("torch.nn"), rest)
-    if source == "torch" and rest in _HIDDEN_TORCH:
-        return getattr(import_module(_HIDDEN_TORCH[rest]), rest)
-    if name.startswith("sklearn "):
-        return _sklearn_class(name.removeprefix("sklearn "))
-    return trusted_one(name, trusted)
+def function_of(name: str, trusted: dict[str, Any]) -> Any:
+    """The function that a file names."""
+    return _known_function(name) or trusted_one(name, trusted)
+
+
+def _known(name: str) -> type | None:
+    """A class that every file may name. No module is imported but those that are listed here."""
+    source, _, bare = name.partition(":")
+    if source == "hybridlearn" and bare in OWN:
+        return getattr(import_module(OWN[bare]), bare)
+    if source == "torch" and bare in TORCH:
+        return getattr(import_module(_HIDDEN_TORCH.get(bare, "torch.nn")), bare)
+    if source == "xgboost" and bare in _XGBOOST:
+        return getattr(import_module("xgboost"), bare)
+    if bare in _PARTS.get(source, ()):
+        return getattr(import_module(source), bare)
+    if source not in _ROOMS or bare.startswith("_"):
+        return None
+    try:
+        found = getattr(import_module(source), bare, None)
+    except ImportError:  # one that is experimental
+        return None
+    return found if isinstance(found, type) and found.__module__.startswith(source) else None
+
+
+def _known_function(name: str) -> FunctionType | None:
+    room, _, bare = name.partition(":")
+    if room not in _FUNCTION_ROOMS or bare.startswith("_"):
+        return None
+    found = getattr(import_module(room), bare, None)
+    return found if isinstance(found, FunctionType) else None
 
 
 def trusted_one(name: str, trusted: dict[str, Any]) -> Any:
@@ -146,26 +193,10 @@ def trusted_one(name: str, trusted: dict[str, Any]) -> Any:
     return trusted[name]
 
 
-def _is_sklearn(full: str) -> bool:
-    module = full.partition(":")[0]
-    return _SKLEARN.fullmatch(module) is not None and _NOT_THERE.search(module) is None
-
-
-def _sklearn_class(full: str) -> Any:
-    module, _, name = full.partition(":")
-    if not _is_sklearn(full):
-        raise UnknownNameError(f"{full!r} is no class that a model file may name")
-    try:
-        found = getattr(import_module(module), name)
-    except (ImportError, AttributeError):
-        raise UnknownNameError(f"the scikit-learn that is installed has no {full!r}") from None
-    if full not in _SKLEARN_PARTS and not (isinstance(found, type) and issubclass(found, BaseEstimator)):
-        raise UnknownNameError(f"{full!r} is no estimator")
-    return found
-
-
 def by_full_name(trusted: Iterable[Any]) -> dict[str, Any]:
     """Trusted classes and functions by full name."""
+    if not isinstance(trusted, Iterable) or isinstance(trusted, str | type):
+        raise TypeError(f"trusted must be a list of classes and functions, got {trusted!r}")
     found = list(trusted)
     for thing in found:
         if not hasattr(thing, "__qualname__"):
