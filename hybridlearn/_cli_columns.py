@@ -122,7 +122,7 @@ def _as_kind(values: pd.Series, column: Column, n_fitted: int, first_row: int, d
     elif column.kind == "datetime":
         converted, bad, what = *_moments(values), "no date such as 2024-12-31 or 2024-12-31T23:59:59"
     elif column.dtype.startswith("timedelta"):
-        converted = values if values.dtype.kind == "m" else pd.to_timedelta(_as_text(values), errors="coerce")
+        converted = values if values.dtype.kind == "m" else _spans(values)
         bad, what = converted.isna() & values.notna(), "no span of time"
     else:
         converted, bad, what = *_numbers(values, decimal), "no number"
@@ -131,6 +131,11 @@ def _as_kind(values: pd.Series, column: Column, n_fitted: int, first_row: int, d
         value = values.iloc[row - first_row - 1]
         raise UserError(f"column {column.name!r}, row {row}: {value!r} is {what}, as which the model knows the column")
     return converted
+
+
+def _spans(values: pd.Series) -> pd.Series:
+    # a unit of its own would a column have in which all is missing
+    return pd.to_timedelta(_as_text(values), errors="coerce").dt.as_unit("us")
 
 
 def _as_text(values: pd.Series) -> pd.Series:
@@ -158,5 +163,5 @@ def _moments(values: pd.Series) -> tuple[pd.Series, pd.Series]:
         return values, pd.Series(False, index=values.index)
     text = _as_text(values)
     dates = text.where(text.str.fullmatch(_DATE).fillna(False).astype(bool))
-    converted = pd.to_datetime(dates, format="ISO8601", errors="coerce", utc=True).dt.tz_localize(None)
+    converted = pd.to_datetime(dates, format="ISO8601", errors="coerce", utc=True).dt.tz_localize(None).dt.as_unit("us")
     return converted, converted.isna() & values.notna()

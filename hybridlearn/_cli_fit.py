@@ -58,6 +58,8 @@ def fit(arguments: argparse.Namespace) -> None:
     )
     estimator = _estimator(arguments, target)
     given = {keyword: frame[roles[role]] for keyword, role in _HANDED_ON.items() if role in roles}
+    for role in ("weights", "time"):
+        _check_ordered(frame, roles, role)
     _fit(estimator, frame[features], target, given)
     print(f"\n{estimator.leaderboard_.to_string(index=False)}\nscore: {estimator.scoring}, out of fold\n")
     with blaming(OSError):
@@ -84,6 +86,24 @@ def _roles(table: TableFile, arguments: argparse.Namespace) -> dict[str, str]:
     if unnamed and "" not in named:
         raise UserError(f"{table.path}: column {unnamed[0]} has no name; give it one, or leave it out with --drop ''")
     return roles
+
+
+def _check_ordered(frame: pd.DataFrame, roles: dict[str, str], role: str) -> None:
+    """Weights are numbers, times are numbers or moments."""
+    if role not in roles:
+        return
+    kinds = "biuf" if role == "weights" else "biufmM"
+    column = frame[roles[role]]
+    if column.dtype.kind not in kinds:
+        held = "numbers" if role == "weights" else "numbers or dates such as 2024-12-31"
+        raise UserError(f"--{role} {column.name}: it must hold {held}, not {_example(column)}")
+    if column.isna().any():
+        raise UserError(f"--{role} {column.name}: it is missing in row {row_of(column.isna())}")
+
+
+def _example(column: pd.Series) -> str:
+    known = column.dropna()
+    return f"values such as {known.iloc[0]!r}" if len(known) else "nothing"
 
 
 def _read_target(column: pd.Series, table: TableFile, arguments: argparse.Namespace) -> _Target:

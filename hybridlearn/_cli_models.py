@@ -54,13 +54,20 @@ def _load(path: Path) -> _Predictor:
     check_input(path, "model file")
     with blaming(OSError, ModelFileError):
         model, notes = load(path), about(path).get("notes", {})
-    schema = getattr(model, "schema_", None) or getattr(getattr(model, "encoder_", None), "schema_", None)
+    schema = _schema_of(model)
     if schema is None or not all(isinstance(column.name, str) for column in schema.columns):
         raise UserError(f"{path} holds a {type(model).__name__} that was not fitted on a table with named columns")
     is_one = not getattr(model, "multilabel_", False) and (hasattr(model, "classes_") or model._n_outputs == 1)
     if not is_one:
         raise UserError(f"{path} holds a {type(model).__name__} of several targets, which this command does not know")
     return _Predictor(path, model, schema, notes)
+
+
+def _schema_of(model: Any) -> Schema | None:
+    """What the columns were in fit: ensembles know it themselves, of nets and trees it is what encodes."""
+    encoder = getattr(model, "encoder_", None)
+    found = (getattr(model, "schema_", None), getattr(encoder, "schema_", None), getattr(encoder, "schema", None))
+    return next((schema for schema in found if isinstance(schema, Schema)), None)
 
 
 def predict(arguments: argparse.Namespace) -> None:
