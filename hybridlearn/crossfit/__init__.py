@@ -1,7 +1,16 @@
 """Out-of-fold or not at all: the engine, what it leaves behind, and the proof that nothing leaked."""
 
+from hybridlearn.crossfit._budget import SKIPPED, tell_of_cuts
 from hybridlearn.crossfit._canary import LeakCanary, leak_canary
-from hybridlearn.crossfit._engine import check_members, collect, cross_fit, cross_fit_rows, fit_all, warn_unweighted
+from hybridlearn.crossfit._engine import (
+    check_members,
+    collect,
+    cross_fit,
+    cross_fit_rows,
+    fit_all,
+    fit_in_time,
+    warn_unweighted,
+)
 from hybridlearn.crossfit._folds import make_splits
 from hybridlearn.crossfit._ledger import Entry, LeakError, Ledger
 from hybridlearn.crossfit._many import ManyFits, fit_many
@@ -18,12 +27,14 @@ from hybridlearn.crossfit._member import (
     takes_weights,
 )
 from hybridlearn.crossfit._out_of_fold import BLEND, OutOfFold
+from hybridlearn.crossfit._pace import sample_of
 from hybridlearn.crossfit._pieces import Pieces
 from hybridlearn.crossfit._running import Running
 from hybridlearn.crossfit._score import check_can_score, score_margin
 
 __all__ = [
     "BLEND",
+    "SKIPPED",
     "Entry",
     "FittedFold",
     "FoldFit",
@@ -44,6 +55,7 @@ __all__ = [
     "cross_fit",
     "cross_fit_rows",
     "fit_all",
+    "fit_in_time",
     "fit_many",
     "fit_model",
     "fold_margins",
@@ -51,8 +63,10 @@ __all__ = [
     "make_splits",
     "margin",
     "no_news_of_levels",
+    "sample_of",
     "score_margin",
     "starts_from_margin",
     "takes_weights",
+    "tell_of_cuts",
     "warn_unweighted",
 ]

@@ -14,6 +14,7 @@ from tqdm import tqdm
 from hybridlearn._heads import ClassifierHead, RegressorHead
 from hybridlearn._random import RandomState, draw_seed, seed_nested
 from hybridlearn._splits import Split
+from hybridlearn.crossfit._budget import Budget, tell_of_cuts
 from hybridlearn.crossfit._folds import make_splits
 from hybridlearn.crossfit._ledger import Ledger
 from hybridlearn.crossfit._member import (
@@ -182,12 +183,14 @@ def cross_fit_rows(
     running: Running,
     on_fit: Callable[[str], object],
     weights: dict[str, np.ndarray] | None = None,
+    least: int | None = None,
 ) -> OutOfFold:
     """The engine behind :func:`cross_fit`, on rows and folds that are already made.
 
     `on_fit` is called with the member's name after each fit. Seeds are drawn before anything is fitted, so that
     results do not depend on `running`. Members may have `weights` of their own, of shape (n_rows,): rows of weight 0
-    are then left out of the member's training parts, not of its test parts.
+    are then left out of the member's training parts, not of its test parts. Under a deadline of `running` members are
+    fitted as :class:`Budget` says; of one member, `least` folds are then enough.
     """
     warn_unweighted(members, weighted)
     rng = np.random.RandomState(seed)
@@ -199,7 +202,9 @@ def cross_fit_rows(
     n_classes = 0 if classes is None else len(classes)
     parts: dict[int, FittedFold] = {}
     failed: dict[str, str] = {}
-    for i, outcome in _outcomes(fits, n_classes=n_classes, weighted=weighted, seed=seed, running=running):
+    how = {"n_classes": n_classes, "weighted": weighted, "seed": seed}
+    budget = None if running.deadline is None else Budget(fits, how, running, least=least)
+    for i, outcome in _outcomes(fits, how, running) if budget is None else budget.outcomes():
         if not isinstance(outcome, MemberError):
             parts[i] = outcome
         elif on_error == "raise":
@@ -209,16 +214,22 @@ def cross_fit_rows(
         on_fit(fits[i].name)
     for message in failed.values():
         warnings.warn(f"{message}; it is left out (on_error='skip')", UserWarning, stacklevel=2)
-    fitted: dict[str, list[FittedFold]] = {name: [] for name, _ in members if name not in failed}
+    lost = {*failed, *(budget.skipped if budget else ())}
+    fitted: dict[str, list[FittedFold]] = {name: [] for name, _ in members if name not in lost}
     if not fitted:
         raise MemberError(f"every member failed: {' | '.join(failed.values())}")
+    if budget is not None:
+        tell_of_cuts(budget.cut)
     for i, part in sorted(parts.items()):
         if fits[i].name in fitted:
             fitted[fits[i].name].append(part)
+    # fewer than all only where `least` says so, and then of the one member
+    tests = [test for k, (_, test) in enumerate(splits) if any(i % len(splits) == k for i in parts)]
     fold = np.full(len(rows), -1)
-    for k, (_, test) in enumerate(splits):
+    for k, test in enumerate(tests):
         fold[test] = k
-    return collect(dict(members), fitted, [test for _, test in splits], fold, rows, classes, failed=failed)
+    cut = None if budget is None else budget.cut
+    return collect(dict(members), fitted, tests, fold, rows, classes, failed=failed, cut=cut)
 
 
 def _weighted(rows: TrainingRows, split: Split, weight: np.ndarray | None) -> tuple[TrainingRows, Split]:
@@ -251,26 +262,65 @@ def fit_all(
 ) -> list[FittedFold]:
     """Do the fits, those of one likeness as one: what each leaves behind, in their order.
 
+    There is no deadline to them: see :func:`fit_in_time`.
+
+    Raises
+    ------
+    MemberError
+        The first, at once.
+    """
+    how = {"n_classes": n_classes, "weighted": weighted, "seed": seed}
+    parts, _ = fit_in_time(fits, how, replace(running, deadline=None), on_fit=on_fit)
+    return [parts[i] for i in range(len(fits))]
+
+
+def fit_in_time(
+    fits: Sequence[FoldFit],
+    how: dict[str, Any],
+    running: Running,
+    *,
+    on_fit: Callable[[str], object],
+    least: int | None = None,
+    is_needed: bool = True,
+) -> tuple[dict[int, FittedFold], dict[str, str]]:
+    """Do the fits that there is time for: what each leaves behind, by its position, and what was cut by name.
+
+    Parameters
+    ----------
+    fits : sequence of FoldFit
+    how : dict
+        ``n_classes``, ``weighted`` and ``seed``, as :func:`fit_all` takes them.
+    running : Running
+        Without a deadline all fits are done.
+    on_fit : callable
+        Called with the member's name after each fit.
+    least : int, optional
+        Of a member, how many fits make it useful; those of one that has fewer are left out. Default: all.
+    is_needed : bool, default=True
+        Whether a member must be fitted, however long it takes.
+
     Raises
     ------
     MemberError
         The first, at once.
     """
     parts: dict[int, FittedFold] = {}
-    for i, outcome in _outcomes(fits, n_classes=n_classes, weighted=weighted, seed=seed, running=running):
+    budget = None if running.deadline is None else Budget(fits, how, running, least=least, is_needed=is_needed)
+    for i, outcome in _outcomes(fits, how, running) if budget is None else budget.outcomes():
         if isinstance(outcome, MemberError):
             raise outcome
         parts[i] = outcome
         on_fit(fits[i].name)
-    return [parts[i] for i in range(len(fits))]
+    if budget is None:
+        return parts, {}
+    return {i: part for i, part in parts.items() if fits[i].name not in budget.skipped}, budget.cut
 
 
 def _outcomes(
-    fits: Sequence[FoldFit], *, n_classes: int, weighted: bool, seed: int, running: Running
+    fits: Sequence[FoldFit], how: dict[str, Any], running: Running
 ) -> Iterator[tuple[int, FittedFold | MemberError]]:
     """Which fit has ended, and what it leaves behind or its error."""
-    units = plan_units(fits, n_classes=n_classes, weighted=weighted)
-    how = {"n_classes": n_classes, "weighted": weighted, "seed": seed}
+    units = plan_units(fits, n_classes=how["n_classes"], weighted=how["weighted"])
     for unit, outcomes in zip(units, run_units([[fits[i] for i in unit] for unit in units], how, running), strict=True):
         yield from zip(unit, outcomes, strict=True)
 
@@ -284,6 +334,7 @@ def collect(
     classes: np.ndarray | None,
     *,
     failed: dict[str, str] | None = None,
+    cut: dict[str, str] | None = None,
 ) -> OutOfFold:
     """The table of fits of each member; a row's margin is the mean over the models whose test part holds it.
 
@@ -298,7 +349,7 @@ def collect(
         holds the row.
     rows : TrainingRows
     classes : ndarray or None
-    failed : dict of str to str, optional
+    failed, cut : dict of str to str, optional
     """
     n_outputs = 1 if classes is None or len(classes) == 2 else len(classes)
     count = np.bincount(np.concatenate(tests), minlength=len(rows))
@@ -324,6 +375,7 @@ def collect(
         fit_seconds={name: sum(part.seconds for part in parts) for name, parts in fitted.items()},
         failed=failed or {},
         ledger=ledger,
+        cut=cut,
     )
 
 

@@ -45,6 +45,8 @@ class OutOfFold:
         Members that were skipped, with their error.
     ledger : Ledger
         Which rows each step saw.
+    cut : dict of str to str or None, default=None
+        Under a time limit, what was cut of each member, also of those that were skipped; "" where nothing was.
     """
 
     margins: dict[str, np.ndarray]
@@ -59,6 +61,7 @@ class OutOfFold:
     fit_seconds: dict[str, float]
     failed: dict[str, str]
     ledger: Ledger
+    cut: dict[str, str] | None = None
 
     @property
     def members(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""How fits are run: in which processes, and from and to which folder."""
+"""How fits are run: in which processes, from and to which folder, and by when."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 from joblib import delayed
 
+from hybridlearn._clock import Deadline
 from hybridlearn.crossfit._identity import Identities
 from hybridlearn.crossfit._member import FoldFit
 from hybridlearn.crossfit._parallel import run_jobs
@@ -26,10 +27,13 @@ class Running:
         Processes, as in joblib.
     pieces : Pieces, optional
         Where finished units are kept and found.
+    deadline : Deadline, optional
+        By when all is to be done; only then may results hang on it.
     """
 
     n_jobs: int | None = None
     pieces: Pieces | None = None
+    deadline: Deadline | None = None
 
 
 def run_units(units: list[list[FoldFit]], how: dict[str, Any], running: Running) -> Iterator[list[Outcome]]:

@@ -9,9 +9,11 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 
+from hybridlearn._clock import Deadline
 from hybridlearn.crossfit import BLEND, Entry, OutOfFold, score_margin
 from hybridlearn.ensemble._blend import Blend, equal_weights, fit_blend, fit_temperature
 from hybridlearn.ensemble._loss import row_losses
+from hybridlearn.ensemble._time import LearnInTime
 from hybridlearn.table import take_rows
 
 
@@ -54,7 +56,12 @@ class Assembly:
 
 
 def assemble(
-    oof: OutOfFold, learn: Callable[[np.ndarray], Combiner], X: Any = None, *, unlearned: Blend | None = None
+    oof: OutOfFold,
+    learn: Callable[[np.ndarray], Combiner],
+    X: Any = None,
+    *,
+    unlearned: Blend | None = None,
+    deadline: Deadline | None = None,
 ) -> Assembly:
     """Learn what combines the members, and its temperature, and judge them by folds.
 
@@ -71,6 +78,8 @@ def assemble(
         Where the combiner looks at it.
     unlearned : Blend, optional
         What combines margins where there is no row to learn from. Default: the mean.
+    deadline : Deadline, optional
+        To keep it, weights and temperatures are learned from samples of the rows.
 
     Returns
     -------
@@ -79,6 +88,10 @@ def assemble(
     margins = stacked(oof)
     unlearned = unlearned or equal_weights(*margins.shape[::2])
     levels = oof.second_level()
+    few: Callable[[np.ndarray], np.ndarray] = np.asarray
+    if deadline is not None:
+        in_time = LearnInTime(learn, deadline, len(levels) + 1, oof)
+        learn, few = in_time, in_time.few
     margin = np.full(margins.shape[1:], np.nan)
     combiners: dict[int, Combiner] = {}
     entries = []
@@ -86,7 +99,7 @@ def assemble(
         combiners[fold] = learn(others) if len(others) else unlearned
         margin[held_out] = combiners[fold].margin(margins[:, held_out], None if X is None else take_rows(X, held_out))
         entries.append(Entry("blend weights", BLEND, fold, others, held_out, order=2))
-    temperature, temperatures = _temperatures(margin, oof) if oof.classes is not None else (1.0, {})
+    temperature, temperatures = _temperatures(margin, oof, few) if oof.classes is not None else (1.0, {})
     if any(value != 1 for value in (temperature, *temperatures.values())):
         for fold, _, held_out in levels:
             margin[held_out] /= temperatures[fold]
@@ -113,17 +126,21 @@ def blend_learner(oof: OutOfFold, kind: str, *, seed: int) -> Callable[[np.ndarr
     return learn
 
 
-def _temperatures(margin: np.ndarray, oof: OutOfFold) -> tuple[float, dict[int, float]]:
+def _temperatures(
+    margin: np.ndarray, oof: OutOfFold, few: Callable[[np.ndarray], np.ndarray]
+) -> tuple[float, dict[int, float]]:
     """The temperature of all rows, and by fold that of the rows it learns from; 1 where temperatures do not help.
 
     Whether they do is told by the folds that a fold learns from, for all rows by all folds: by what each loses or gains
-    under a temperature learned without it.
+    under a temperature learned without it. They are learned from `few` of the rows.
     """
     levels = oof.second_level()
-    learned = {
-        fold: fit_temperature(margin[others], oof.target[others], oof.weight[others]) if len(others) else 1.0
-        for fold, others, _ in levels
-    }
+
+    def learn(rows: np.ndarray) -> float:
+        rows = few(rows)
+        return fit_temperature(margin[rows], oof.target[rows], oof.weight[rows])
+
+    learned = {fold: learn(others) if len(others) else 1.0 for fold, others, _ in levels}
 
     def gain(fold: int, rows: np.ndarray) -> float:
         before, after = (
@@ -141,8 +158,7 @@ def _temperatures(margin: np.ndarray, oof: OutOfFold) -> tuple[float, dict[int, 
     }
     if sum(gains.values()) <= 0:
         return 1.0, by_fold
-    rows = np.flatnonzero(oof.covered)
-    return fit_temperature(margin[rows], oof.target[rows], oof.weight[rows]), by_fold
+    return learn(np.flatnonzero(oof.covered)), by_fold
 
 
 def leaderboard(assembly: Assembly, scoring: Any, *, threshold: float) -> pd.DataFrame:
@@ -160,7 +176,8 @@ def leaderboard(assembly: Assembly, scoring: Any, *, threshold: float) -> pd.Dat
     -------
     DataFrame
         ``member``, ``weight``, ``score``, ``fit_seconds``; the blend's score is that of weights learned without
-        the row's fold, its weight NaN, its seconds the sum.
+        the row's fold, its weight NaN, its seconds the sum. Under a time limit also ``cut``, and the members that
+        were skipped, without a score.
     """
     oof, combiner = assembly.oof, assembly.final.combiner
     rows = np.flatnonzero(oof.covered)
@@ -171,5 +188,9 @@ def leaderboard(assembly: Assembly, scoring: Any, *, threshold: float) -> pd.Dat
         score = score_margin(margin, target, weight, oof.classes, scoring, threshold=threshold)
         seconds = oof.fit_seconds.get(name, sum(oof.fit_seconds.values()))
         records.append((name, weights.get(name, np.nan), score, seconds))
+    if oof.cut is not None:
+        records += [(name, np.nan, np.nan, 0.0) for name in oof.cut if name not in oof.members]
     board = pd.DataFrame(records, columns=["member", "weight", "score", "fit_seconds"])
+    if oof.cut is not None:
+        board["cut"] = [oof.cut.get(name, "") for name in board["member"]]
     return board.sort_values("score", ascending=False, ignore_index=True, kind="stable")

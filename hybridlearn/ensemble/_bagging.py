@@ -20,8 +20,9 @@ from hybridlearn.crossfit import (
     OutOfFold,
     check_members,
     collect,
-    fit_all,
+    fit_in_time,
     takes_weights,
+    tell_of_cuts,
     warn_unweighted,
 )
 from hybridlearn.ensemble._assembly import assemble, blend_learner
@@ -33,6 +34,8 @@ from hybridlearn.table import TrainingRows
 
 NAME = "estimator"
 _N_PARTS = 5
+# Draws without which there are no two to judge each other.
+_LEAST = 2
 
 
 @dataclass(frozen=True)
@@ -118,10 +121,12 @@ class BaseBagging(BaseEnsemble):
         with self._progress(self.n_estimators) as progress:
             if self.resample == "folds":
                 work, splits = self._splits(work, self.n_estimators, parameter="n_estimators")
-                oof = self._cross_fit(members, work, splits, progress)
+                n_covered = len(np.concatenate([test for _, test in splits]))
+                oof = self._cross_fit(members, work, splits, progress, least=_LEAST)
                 models = oof.models
-                if not oof.covered.all():
-                    models = refitted(members, oof, work, running=self._running(), n_each=self.n_estimators)
+                if n_covered < len(work.rows):
+                    running = self._running_for(work, 1)
+                    models = refitted(members, oof, work, running=running, n_each=self.n_estimators)
             else:
                 if work.rows.time is not None:
                     raise ValueError(
@@ -131,7 +136,7 @@ class BaseBagging(BaseEnsemble):
                 models = oof.models
         # what a temperature does to a prior that was put back, an intercept mends
         kind = "nonnegative" if self.resample == "under" else "mean"
-        self._keep(assemble(oof, blend_learner(oof, kind, seed=work.seed)), models)
+        self._keep(assemble(oof, blend_learner(oof, kind, seed=work.seed), deadline=work.deadline), models)
 
     def _of_bags(self, members: Members, work: Work, progress: FitProgress) -> OutOfFold:
         """The out-of-fold table of draws: a row's margin is the mean over the bags that left it out."""
@@ -148,21 +153,29 @@ class BaseBagging(BaseEnsemble):
         ((_, estimator),) = members
         weighs = takes_weights(estimator)
         fits = [FoldFit(NAME, seed_nested(clone(estimator), rng), *_drawn(rows, bag, weighs)) for bag in bags]
-        fitted = fit_all(
+        how = {
+            "n_classes": work.n_classes,
+            "weighted": work.weighted or (weighs and self.resample == "bootstrap"),
+            "seed": work.seed,
+        }
+        parts_of, cut = fit_in_time(
             fits,
-            n_classes=work.n_classes,
-            weighted=work.weighted or (weighs and self.resample == "bootstrap"),
-            running=self._running(),
-            seed=work.seed,
+            how,
+            self._running_for(work, 1),
             on_fit=lambda name: progress.step({"member": name}),
+            least=_LEAST,
         )
+        bags, fitted = [bags[i] for i in sorted(parts_of)], [parts_of[i] for i in sorted(parts_of)]
+        if work.deadline is not None:
+            tell_of_cuts(cut)
         fold = np.full(len(rows), -1)
         for k, (_, test) in enumerate(parts):
             fold[test] = k
         left_out = np.bincount(np.concatenate([bag.test for bag in bags]), minlength=len(rows)) > 0
         shifted = [_shifted(part, bag.shift) for part, bag in zip(fitted, bags, strict=True)]
         tests, fold = [bag.test for bag in bags], np.where(left_out, fold, -1)
-        return collect(dict(members), {NAME: shifted}, tests, fold, rows, work.classes)
+        told = None if work.deadline is None else cut
+        return collect(dict(members), {NAME: shifted}, tests, fold, rows, work.classes, cut=told)
 
 
 def _drawn(rows: TrainingRows, bag: Bag, weighs: bool) -> tuple[TrainingRows, Split]:

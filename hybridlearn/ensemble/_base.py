@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from typing import Any, ClassVar, Self
 
@@ -13,7 +13,9 @@ from sklearn.metrics import check_scoring
 from sklearn.utils import Bunch, get_tags
 from sklearn.utils.validation import assert_all_finite, check_is_fitted, validate_data
 
-from hybridlearn._compat import BaseComposition, CallbackSupportMixin
+from hybridlearn._clock import Deadline
+from hybridlearn._compat import BaseComposition, CallbackSupportMixin, real
+from hybridlearn._docs import also_takes
 from hybridlearn._extras import require
 from hybridlearn._fitting import whole_fit
 from hybridlearn._progress import FitProgress
@@ -28,29 +30,44 @@ from hybridlearn.crossfit import (
     Running,
     check_can_score,
     cross_fit_rows,
-    fit_all,
+    fit_in_time,
     fold_margins,
     make_splits,
     no_news_of_levels,
 )
 from hybridlearn.ensemble._assembly import Assembly, Calibrated, leaderboard
 from hybridlearn.ensemble._blend import Blend
+from hybridlearn.ensemble._time import reserve
 from hybridlearn.table import Schema, TrainingRows, read_raw_table, read_training_rows
 
 Members = list[tuple[str, Any]]
 
 # What a fit does not hang on.
 _OF_NO_EFFECT = ("checkpoint", "n_jobs", "verbose")
+# Of the time for fits, the share of those before members are fitted once more on all rows.
+_BEFORE_REFITS = 0.65
 
 
 @dataclass(frozen=True)
 class Work:
-    """A fit under way: its rows, the labels of their codes (None in regression), whether they are weighted, a seed."""
+    """A fit under way.
+
+    Attributes
+    ----------
+    rows : TrainingRows
+    classes : ndarray or None
+        Labels of their codes; None in regression.
+    weighted : bool
+    seed : int
+    deadline : Deadline or None, default=None
+        Of all that is done in ``fit``.
+    """
 
     rows: TrainingRows
     classes: np.ndarray | None
     weighted: bool
     seed: int
+    deadline: Deadline | None = None
 
     @property
     def n_classes(self) -> int:
@@ -155,10 +172,16 @@ class BaseMeta(CallbackSupportMixin, BaseComposition):
         return tags
 
 
+@also_takes(time_limit=None)
 class BaseEnsemble(BaseMeta):
     """From `X` to margins; a family cross-fits its members and says what combines them."""
 
-    _parameter_constraints: ClassVar[dict] = {**BaseMeta._parameter_constraints, "scoring": [str, callable]}
+    _parameter_constraints: ClassVar[dict] = {
+        **BaseMeta._parameter_constraints,
+        "time_limit": [real(0, closed="neither"), None],
+        "scoring": [str, callable],
+    }
+    time_limit: float | None
 
     def _learn(self, work: Work) -> None:
         """Cross-fit and :meth:`_keep`."""
@@ -195,9 +218,10 @@ class BaseEnsemble(BaseMeta):
         ValueError
             On data, folds or parameters that cannot be used; the message names them.
         """
+        deadline = Deadline.after(self.time_limit)
         self._check_parameters()
         check_scoring(self, self.scoring)
-        work = self._read_work(X, y, sample_weight, groups, time)
+        work = replace(self._read_work(X, y, sample_weight, groups, time), deadline=deadline)
         self._check_target()
         check_can_score(work.rows.target, work.rows.weight, work.classes, self.scoring)
         self._learn(work)
@@ -208,9 +232,29 @@ class BaseEnsemble(BaseMeta):
         rows, splits = make_splits(cv, work.rows, classes=work.classes, seed=work.seed, parameter=parameter)
         if len(splits) < 2:
             raise ValueError("cv gave one fold; the blend needs two, to be judged by weights of the other")
-        return Work(rows, work.classes, work.weighted, work.seed), splits
+        return replace(work, rows=rows), splits
 
-    def _cross_fit(self, members: Members, work: Work, splits: list[Split], progress: FitProgress) -> OutOfFold:
+    def _running_for(self, work: Work, n_members: int, share: float = 1.0) -> Running:
+        """How fits are run that may take a share of the time that is left, but for what follows all fits."""
+        running = self._running()
+        if work.deadline is None or self.time_limit is None:
+            return running
+        kept = reserve(self.time_limit, len(work.rows), n_members)
+        return replace(running, deadline=work.deadline.before(kept).part(share))
+
+    def _cross_fit(
+        self,
+        members: Members,
+        work: Work,
+        splits: list[Split],
+        progress: FitProgress,
+        *,
+        share: float = 1.0,
+        least: int | None = None,
+    ) -> OutOfFold:
+        n_covered = sum(len(test) for _, test in splits)
+        if n_covered < len(work.rows):
+            share *= _BEFORE_REFITS
         return cross_fit_rows(
             members,
             work.rows,
@@ -218,9 +262,10 @@ class BaseEnsemble(BaseMeta):
             classes=work.classes,
             weighted=work.weighted,
             on_error="raise",
-            running=self._running(),
+            running=self._running_for(work, len(members), share),
             seed=work.seed,
             on_fit=lambda name: progress.step({"member": name}),
+            least=least,
         )
 
     def _keep(self, assembly: Assembly, models: dict[str, list[FoldModel]]) -> None:
@@ -317,26 +362,30 @@ def refitted(
 ) -> dict[str, list[FoldModel]]:
     """Rows that no test part holds must not be lost: each member once more (`n_each` times), on all rows.
 
-    Who stops early runs for the rounds or epochs that it found on the largest training part.
+    Who stops early runs for the rounds or epochs that it found on the largest training part. Where there is no time
+    for it, that is the model that stays.
     """
     rng = np.random.RandomState(work.seed)
     everything, nothing = np.arange(len(work.rows)), np.empty(0, dtype=np.int64)
-    longest = {name: max(models, key=lambda model: model.n_train).estimator for name, models in oof.models.items()}
+    longest = {name: max(models, key=lambda model: model.n_train) for name, models in oof.models.items()}
     fits = [
-        FoldFit(name, seed_nested(_as_long_as(longest[name], clone(member)), rng), work.rows, (everything, nothing))
+        FoldFit(name, seed_nested(_as_long_as(fitted.estimator, clone(member)), rng), work.rows, (everything, nothing))
         for name, member in members
+        if (fitted := longest.get(name)) is not None
         for _ in range(n_each)
     ]
-    fitted = fit_all(
-        fits,
-        n_classes=work.n_classes,
-        weighted=work.weighted,
-        running=running,
-        seed=work.seed,
-        on_fit=lambda name: None,
-    )
-    models = [part.model for part in fitted]
-    return {name: models[i * n_each : (i + 1) * n_each] for i, (name, _) in enumerate(members)}
+    how = {"n_classes": work.n_classes, "weighted": work.weighted, "seed": work.seed}
+    parts, _ = fit_in_time(fits, how, running, on_fit=lambda name: None, least=1, is_needed=False)
+    models: dict[str, list[FoldModel]] = {name: [] for name in longest}
+    for i, part in sorted(parts.items()):
+        models[fits[i].name].append(part.model)
+    for name, own in models.items():
+        if not own:
+            own.append(longest[name])
+            if oof.cut is not None:
+                told = [oof.cut.get(name, ""), "not refitted on all rows"]
+                oof.cut[name] = ", ".join(filter(None, told))
+    return models
 
 
 def _as_long_as(fitted: Any, member: Any) -> Any:

@@ -23,9 +23,11 @@ from hybridlearn.crossfit import (
     BLEND,
     FittedFold,
     FoldFit,
+    Running,
     check_is_estimator,
-    fit_all,
+    fit_in_time,
     starts_from_margin,
+    tell_of_cuts,
     warn_unweighted,
 )
 from hybridlearn.ensemble._assembly import assemble, blend_learner
@@ -35,7 +37,7 @@ from hybridlearn.ensemble._chain import Chain, Step, loss_of, table_of_chains
 from hybridlearn.ensemble._heads import HybridClassifierHead, HybridRegressorHead
 from hybridlearn.ensemble._hybrid import CV_CONSTRAINT, BaseOfMembers
 from hybridlearn.ensemble._pair import CV, hybrid_estimator
-from hybridlearn.ensemble._stage import left_over, log_prior
+from hybridlearn.ensemble._stage import cut_of_stage, left_over, log_prior
 from hybridlearn.nets import TabularMLPClassifier, TabularMLPRegressor
 from hybridlearn.trees import BoostedTreesClassifier, BoostedTreesRegressor
 
@@ -83,14 +85,23 @@ class BaseBoosting(BaseOfMembers):
         is_covered = len(np.concatenate([test for _, test in splits])) == len(work.rows)
         parts = splits if is_covered else [*splits, (np.arange(len(work.rows)), np.empty(0, dtype=np.int64))]
         chains = [self._begin(work, train, test) for train, test in parts]
+        cut: dict[str, str] = {}
+        said: dict[str, str] = {}
+        rounds = list(self._rounds(members))
         with self._progress(None) as progress:
-            for candidates in self._rounds(members):
-                self._grow([chain for chain in chains if not chain.has_ended], candidates, work, progress)
+            for s, candidates in enumerate(rounds):
+                running = self._running_for(work, len(rounds), 1 / (len(rounds) - s))
+                going = [chain for chain in chains if not chain.has_ended]
+                told = self._grow(going, candidates, work, running, progress)
+                cut |= told if self.order == "given" else {f"stage {s + 1}": cut_of_stage(told)}
+                said |= {name: what for name, what in told.items() if what}
                 if all(chain.has_ended for chain in chains):
                     break
+        if work.deadline is not None:
+            tell_of_cuts(said)
         outer = chains[: len(splits)]
         names = self._stage_names(members, max(len(chain.stages) for chain in outer))
-        oof = table_of_chains(outer, splits, names, work)
+        oof = replace(table_of_chains(outer, splits, names, work), cut=None if work.deadline is None else cut)
         models = oof.models
         if not is_covered:
             # the last chain had all rows
@@ -98,7 +109,7 @@ class BaseBoosting(BaseOfMembers):
         # stages add up, also where nothing is learned of their weights
         whole_sum = Blend(np.ones(len(names)), np.zeros(self._n_outputs))
         learn = blend_learner(oof, "nonnegative", seed=work.seed)
-        self._keep(assemble(oof, learn, unlearned=whole_sum), models)
+        self._keep(assemble(oof, learn, unlearned=whole_sum, deadline=work.deadline), models)
         self.stages_ = pd.DataFrame(
             [
                 (k, s, step.name, step.loss)
@@ -137,9 +148,15 @@ class BaseBoosting(BaseOfMembers):
         margin[train] = start
         return Chain(test, [(train[a], train[b]) for a, b in inner], margin, start)
 
-    def _grow(self, chains: list[Chain], candidates: Members, work: Work, progress: FitProgress) -> None:
-        """One stage more of each chain: the candidate that helps most on the rows inside; none ends the chain."""
-        for chain, steps in zip(chains, self._steps(chains, candidates, work, progress), strict=True):
+    def _grow(
+        self, chains: list[Chain], candidates: Members, work: Work, running: Running, progress: FitProgress
+    ) -> dict[str, str]:
+        """One stage more of each chain: the candidate that helps most on the rows inside; none ends the chain.
+
+        Returns what was cut of the candidates.
+        """
+        steps_of, cut = self._steps(chains, candidates, work, running, progress)
+        for chain, steps in zip(chains, steps_of, strict=True):
             judged = [
                 replace(step, loss=loss_of(chain.margin + self.learning_rate * step.inside, work)) for step in steps
             ]
@@ -148,10 +165,17 @@ class BaseBoosting(BaseOfMembers):
                 chain.has_ended = True
             else:
                 chain.add(best, self.learning_rate)
+        return cut
 
-    def _steps(self, chains: list[Chain], candidates: Members, work: Work, progress: FitProgress) -> list[list[Step]]:
-        """The step of every candidate, of each chain; what can be computed as one goes together."""
-        rng = np.random.RandomState(work.seed + len(chains[0].stages))
+    def _steps(
+        self, chains: list[Chain], candidates: Members, work: Work, running: Running, progress: FitProgress
+    ) -> tuple[list[list[Step]], dict[str, str]]:
+        """The step of every candidate that there is time for, of each chain, and what was cut of the candidates.
+
+        What can be computed as one goes together.
+        """
+        stage = len(chains[0].stages)
+        rng = np.random.RandomState(work.seed + stage)
         # classifiers and regressors are fitted as such; of a regressor, one a class
         fits: dict[bool, list[FoldFit]] = {True: [], False: []}
         keys: dict[bool, list[tuple[int, str, int]]] = {True: [], False: []}
@@ -166,24 +190,32 @@ class BaseBoosting(BaseOfMembers):
                         fits[is_among_classes].append(FoldFit(name, clone(seeded), rows, split))
                         keys[is_among_classes].append((i, name, j))
         found: dict[tuple[int, str, int], list[FittedFold]] = defaultdict(list)
+        cut: dict[str, str] = {}
         for is_among_classes in fits:
-            fitted = fit_all(
-                fits[is_among_classes],
-                n_classes=work.n_classes if is_among_classes else 0,
+            how = {
+                "n_classes": work.n_classes if is_among_classes else 0,
                 # the Hessian is a weight
-                weighted=work.weighted or (not is_among_classes and work.n_classes > 0),
-                running=self._running(),
-                seed=work.seed,
+                "weighted": work.weighted or (not is_among_classes and work.n_classes > 0),
+                "seed": work.seed,
+            }
+            fitted, told = fit_in_time(
+                fits[is_among_classes],
+                how,
+                running,
                 on_fit=lambda name: progress.step({"stage": name}),
+                # of a stage all fits, or none; and one stage in any case
+                is_needed=stage == 0 and not found,
             )
-            for key, part in zip(keys[is_among_classes], fitted, strict=True):
-                found[key].append(part)
+            cut |= told
+            for i, part in sorted(fitted.items()):
+                found[keys[is_among_classes][i]].append(part)
+        done = [(name, estimator) for name, estimator in candidates if any(name == key[1] for key in found)]
         return [
-            [chain.step(name, [found[i, name, j] for j in range(len(chain.usable()))]) for name, _ in candidates]
+            [chain.step(name, [found[i, name, j] for j in range(len(chain.usable()))]) for name, _ in done]
             if chain.usable()
             else []
             for i, chain in enumerate(chains)
-        ]
+        ], cut
 
     def plot_stages(self, ax: Any = None) -> Any:
         """Draw the loss after each stage, on rows that its models never saw: a line a fold, and their mean.

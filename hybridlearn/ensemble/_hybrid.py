@@ -60,8 +60,11 @@ class BaseHybrid(BaseOfMembers):
         members = self._members()
         with self._progress(len(members) * len(splits)) as progress:
             oof = self._cross_fit(members, work, splits, progress)
-        assembly = assemble(oof, blend_learner(oof, self.final_estimator, seed=work.seed))
-        self._keep(assembly, oof.models if oof.covered.all() else refitted(members, oof, work, running=self._running()))
+            models = oof.models
+            if not oof.covered.all():
+                models = refitted(members, oof, work, running=self._running_for(work, len(members)))
+        learn = blend_learner(oof, self.final_estimator, seed=work.seed)
+        self._keep(assemble(oof, learn, deadline=work.deadline), models)
 
 
 _PARAMETERS = ESTIMATORS + CV + BLENDS

@@ -108,5 +108,6 @@ def with_second_layer(one: OutOfFold, two: OutOfFold) -> OutOfFold:
         margins=one.margins | {new: two.margins[name] for name, new in names.items()},
         models=one.models | models,
         fit_seconds=one.fit_seconds | {new: two.fit_seconds[name] for name, new in names.items()},
+        cut=None if one.cut is None else one.cut | {f"{name}:2": told for name, told in (two.cut or {}).items()},
         ledger=one.ledger.extended(entries),
     )

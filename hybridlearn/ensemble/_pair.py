@@ -40,6 +40,12 @@ SHARED = """
     verbose : int, default=0
         From 1 on, a progress bar over the fits.
 """
+_TIME_LIMIT = """
+    time_limit : float or None, default=None
+        Seconds that ``fit`` may take; None sets no limit. Members with a `time_limit` of their own, as nets and
+        boosted trees here have, get a share of it each; others are skipped, with a warning, where they are expected
+        to take longer than there is time. What was cut is in ``leaderboard_``. Results then depend on the machine.
+"""
 _CLASSIFIER = """
     scoring : str or callable, default="neg_log_loss"
         What the leaderboard shows, greater is better. A callable gets row positions as `X`, and the weights if it
@@ -75,7 +81,8 @@ _ATTRIBUTES = """
         Divides the sum; 1.0 where calibration did not lower the out-of-fold log loss, and in regression.
     leaderboard_ : DataFrame
         ``member``, ``weight``, out-of-fold ``score``, ``fit_seconds``, best first. The blend's score is that of
-        weights learned without the row's fold.
+        weights learned without the row's fold. With a `time_limit` also ``cut``: what was cut of each member, those
+        included that were skipped.
     schema_ : Schema
         Of `X`, where it is a DataFrame or an array of mixed types.
     row_hashes_ : ndarray of uint64
@@ -120,7 +127,7 @@ def hybrid_estimator(*, parameters: str, attributes: str = "") -> Callable[[type
         fill = shares_doc(
             sections=_SECTIONS,
             parameters=parameters,
-            shared=SHARED,
+            shared=SHARED + _TIME_LIMIT,
             head=_CLASSIFIER if cls._is_classifier else _REGRESSOR,
             attributes=(_CLASSES if cls._is_classifier else "") + attributes + _ATTRIBUTES,
         )

@@ -22,6 +22,11 @@ from hybridlearn.ensemble._meta import margin_columns, meta_learner, with_second
 from hybridlearn.ensemble._pair import ESTIMATORS, hybrid_estimator
 from hybridlearn.ensemble._prefit import table_of_fitted
 
+# Of the time for fits, the share of the first layer where there may be two: each is fitted twice.
+_FIRST_LAYER = 0.25
+# Of the seconds of the first layer, what must be left to look at a second.
+_WORTH_A_SECOND_LAYER = 1.0
+
 
 @leads_with(estimators="auto", final_estimator="greedy", cv=5, passthrough=False, layers=1)
 class BaseStacking(BaseHybrid):
@@ -89,11 +94,15 @@ class BaseStacking(BaseHybrid):
         # two layers of all folds, and before them two of all but one
         n_fits = len(splits) if self.layers == 1 else 4 * len(splits) - 2
         with self._progress(n_fits * len(members)) as progress:
-            oof = self._cross_fit(members, work, splits, progress)
+            oof = self._cross_fit(members, work, splits, progress, share=1.0 if self.layers == 1 else _FIRST_LAYER)
             if self.layers == 2 and self._is_confirmed(members, work, splits, oof, progress):
+                # a member that the first layer had no time for has no margins
+                members = [(name, member) for name, member in members if name in oof.models]
                 oof = with_second_layer(oof, self._second_layer(members, oof, work, splits, progress))
                 self.n_layers_ = 2
-        models = oof.models if oof.covered.all() else refitted(members, oof, work, running=self._running())
+        models = oof.models
+        if not oof.covered.all():
+            models = refitted(members, oof, work, running=self._running_for(work, len(members)))
         self._finish(self._assemble(oof, work), models)
 
     def _finish(self, assembly: Assembly, models: dict[str, list[Any]]) -> None:
@@ -101,26 +110,29 @@ class BaseStacking(BaseHybrid):
         self.final_estimator_ = getattr(getattr(self._final_, "model", None), "estimator", self._final_)
 
     def _second_layer(
-        self, members: Members, oof: OutOfFold, work: Work, splits: list[Split], progress: Any
+        self, members: Members, oof: OutOfFold, work: Work, splits: list[Split], progress: Any, *, share: float = 1.0
     ) -> OutOfFold:
         """The members once more, on the table and the out-of-fold margins of the first layer."""
         margins = np.stack([oof.margins[name] for name in oof.members])
         above = replace(work, rows=replace(work.rows, X=margin_columns(margins, list(oof.members), work.rows.X)))
-        return self._cross_fit_again(members, above, splits, progress)
+        return self._cross_fit_again(members, above, splits, progress, share=share)
 
-    def _cross_fit_again(self, members: Members, work: Work, splits: list[Split], progress: Any) -> OutOfFold:
+    def _cross_fit_again(
+        self, members: Members, work: Work, splits: list[Split], progress: Any, *, share: float
+    ) -> OutOfFold:
         """Cross-fit members of which all that is to be said was said when they were cross-fitted first."""
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="members .* take no sample_weight")
-            return self._cross_fit(members, work, splits, progress)
+            return self._cross_fit(members, work, splits, progress, share=share)
 
     def _assemble(self, oof: OutOfFold, work: Work) -> Assembly:
         if isinstance(self.final_estimator, str):
-            return assemble(oof, blend_learner(oof, self.final_estimator, seed=work.seed))
+            blend = blend_learner(oof, self.final_estimator, seed=work.seed)
+            return assemble(oof, blend, deadline=work.deadline)
         final = self._on_device(self.final_estimator)
         learn = meta_learner(oof, final, work, passthrough=self.passthrough)
         with no_news_of_levels():
-            return assemble(oof, learn, work.rows.X if self.passthrough else None)
+            return assemble(oof, learn, work.rows.X if self.passthrough else None, deadline=work.deadline)
 
     def _is_confirmed(self, members: Members, work: Work, splits: list[Split], oof: OutOfFold, progress: Any) -> bool:
         """Whether two layers beat one on a fold that both have not seen; says so where they do not."""
@@ -128,6 +140,14 @@ class BaseStacking(BaseHybrid):
             raise ValueError("layers=2 needs folds that cover all rows: a row of the second layer has margins")
         if len(splits) < 3:
             raise ValueError("layers=2 needs cv of at least 3 folds: one is kept out of both layers")
+        deadline = self._running_for(work, len(members)).deadline
+        if deadline is not None and deadline.left() < _WORTH_A_SECOND_LAYER * sum(oof.fit_seconds.values()):
+            warnings.warn(
+                f"layers=2 is switched off: time_limit={self.time_limit:g} leaves too little for a second layer",
+                UserWarning,
+                stacklevel=7,
+            )
+            return False
         rest, held_out = splits[0]
         rest = np.unique(rest)
         inside = replace(work, rows=work.rows.take(rest))
@@ -138,8 +158,10 @@ class BaseStacking(BaseHybrid):
         inner = [(train, test) for train, test in inner if len(test)]
         if not all(len(train) for train, _ in inner):
             raise ValueError("layers=2 needs folds that share training rows with the first; give an int")
-        first = self._cross_fit_again(members, inside, inner, progress)
-        both = with_second_layer(first, self._second_layer(members, first, inside, inner, progress))
+        first = self._cross_fit_again(members, inside, inner, progress, share=1 / 3)
+        known = [(name, member) for name, member in members if name in first.models]
+        both = with_second_layer(first, self._second_layer(known, first, inside, inner, progress, share=1 / 2))
+        inside = replace(inside, deadline=None if work.deadline is None else work.deadline.part(_FIRST_LAYER))
         outside = work.rows.take(held_out)
         losses = [self._losses(self._assemble(table, inside), outside) for table in (first, both)]
         gain, share = losses[0] - losses[1], outside.weight / outside.weight.sum()

@@ -11,7 +11,7 @@ from scipy.special import expit, softmax
 from sklearn.base import is_classifier
 
 from hybridlearn._heads import centred
-from hybridlearn.crossfit import FoldModel, fold_margins, starts_from_margin, takes_weights
+from hybridlearn.crossfit import SKIPPED, FoldModel, fold_margins, starts_from_margin, takes_weights
 from hybridlearn.table import TrainingRows
 
 # Newton's target is unbounded where a row is badly wrong. The usual bound of 4 (Friedman, Hastie and Tibshirani, 2000)
@@ -99,3 +99,10 @@ def as_one(models: Sequence[FoldModel]) -> FoldModel:
     if len(models) == 1:
         return models[0]
     return FoldModel(ClasswiseModel(tuple(models)), models[0].n_train, None, len(models))
+
+
+def cut_of_stage(cut: dict[str, str]) -> str:
+    """What was cut of the candidates for a stage, as one; "" where nothing was."""
+    told = "; ".join(f"{name}: {what.removeprefix(SKIPPED)}" for name, what in cut.items() if what)
+    is_gone = bool(cut) and all(what.startswith(SKIPPED) for what in cut.values())
+    return f"{SKIPPED}{told}" if is_gone else told
