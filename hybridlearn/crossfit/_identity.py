@@ -88,6 +88,9 @@ class Identities:
     def _of_array(self, array: np.ndarray) -> Any:
         if array.dtype.hasobject:
             return "array", array.shape, [self.of(item) for item in array.ravel().tolist()]
+        if array.dtype.names:
+            # between the fields there may be anything
+            return "records", [(name, self._of_array(array[name])) for name in array.dtype.names]
         return "array", array.dtype.str, array.shape, _digest(np.ascontiguousarray(array).tobytes())
 
     def _of_pandas(self, table: Any) -> Any:

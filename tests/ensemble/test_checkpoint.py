@@ -43,8 +43,8 @@ ENSEMBLES: dict[str, Any] = {
     "hybrid": HybridClassifier(estimators=MEMBERS, cv=2),
     "hybrid, forward in time": HybridClassifier(estimators=MEMBERS, cv=TimeSeriesSplit(2)),
     "numbers": HybridRegressor(estimators=NUMBERS, cv=2),
-    "stacking": HybridStackingClassifier(estimators=MEMBERS[:2], final_estimator=LogisticRegression(), cv=2, layers=2),
-    "bagging": HybridBaggingClassifier(estimator=NET, n_estimators=3, resample="bootstrap"),
+    "stacking": HybridStackingClassifier(estimators=MEMBERS[:2], final_estimator=LogisticRegression(), cv=3, layers=2),
+    "bagging": HybridBaggingClassifier(estimator=TREES, n_estimators=3, resample="bootstrap"),
     "boosting": HybridBoostingClassifier(estimators=[("ridge", Ridge()), ("trees", TREES)], cv=2, inner_cv=2),
     "concatenation": ConcatClassifier(embedders=MEMBERS[:2], cv=2),
 }
@@ -119,11 +119,13 @@ CHANGES: dict[str, dict[str, Any]] = {
 def test_other_data_use_no_piece(name: str, tmp_path: Path, fitted_units: list[str]) -> None:
     ensemble = HybridClassifier(estimators=[("trees", TREES)], cv=2, random_state=0, checkpoint=tmp_path)
     ensemble.fit(X, Y)
-    before = len(fitted_units)
     data = {"X": X, "y": Y} | CHANGES[name]
+    fitted_units.clear()
     found = clone(ensemble).fit(**data).margin(X)
-    assert len(fitted_units) == 2 * before
-    np.testing.assert_array_equal(found, clone(ensemble).set_params(checkpoint=None).fit(**data).margin(X))
+    beside = len(fitted_units)
+    fresh = clone(ensemble).set_params(checkpoint=tmp_path / "fresh").fit(**data).margin(X)
+    assert len(fitted_units) == 2 * beside, "as many as in a folder that is empty"
+    np.testing.assert_array_equal(found, fresh)
 
 
 @pytest.mark.parametrize(
@@ -265,11 +267,11 @@ test_checkpoint.run(folder, out, log)
 
 
 def long_hybrid(folder: Any) -> HybridClassifier:
-    """Thirteen units of some tenths of a second."""
-    nets = [(f"net{i}", NET.__class__(hidden_layer_sizes=(32 + i,), max_epochs=30)) for i in range(3)]
-    trees = [("trees", BoostedTreesClassifier(n_estimators=60, early_stopping=False))]
+    """Ten units of some tenths of a second."""
+    nets = [(f"net{i}", NET.__class__(hidden_layer_sizes=(32 + i,), max_epochs=15)) for i in range(2)]
+    trees = [("trees", BoostedTreesClassifier(n_estimators=40, early_stopping=False))]
     linear = [("linear", LogisticRegression())]
-    return HybridClassifier(estimators=trees + nets + linear, cv=5, random_state=0, checkpoint=folder)
+    return HybridClassifier(estimators=trees + nets + linear, cv=4, random_state=0, checkpoint=folder)
 
 
 def run(folder: str, out: str, log: str) -> None:
