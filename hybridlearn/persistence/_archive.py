@@ -105,6 +105,9 @@ def _read_manifest(raw: bytes) -> dict[str, Any]:
             f"it is of format {number}, written by hybridlearn {manifest.get('versions', {}).get('hybridlearn')}; this "
             f"one reads up to {FORMAT}: update hybridlearn"
         )
+    versions = manifest["versions"]
+    if not (isinstance(versions, dict) and all(type(text) is str for item in versions.items() for text in item)):
+        raise ModelFileError("its manifest tells no versions")
     return manifest
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import OrderedDict
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -40,9 +41,10 @@ def decode(archive: Archive, trusted: dict[str, Any]) -> Any:
     ModelFileError, or whatever else a damaged file brings about
     """
     decoder = _Decoder(archive, trusted)
-    for node in json.loads(archive.read("objects.json")):
+    whole = json.loads(archive.read("objects.json"))
+    for node in whole["nodes"]:
         decoder.made.append(decoder.make(node))
-    return decoder.value(archive.manifest["root"])
+    return decoder.value(whole["root"])
 
 
 class _Decoder:
@@ -252,6 +254,7 @@ _MAKERS: dict[str, Callable[[_Decoder, dict[str, Any]], Any]] = {
     "object": _Decoder.object,
     "objects": _Decoder.objects,
     "parameter": _Decoder.parameter,
+    "path": lambda self, node: Path(node["path"]),
     "random state": _Decoder.random_state,
     "range": lambda self, node: range(*self.values(node["items"])),
     "range index": _Decoder.range_index,

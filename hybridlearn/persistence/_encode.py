@@ -6,8 +6,9 @@ import json
 import math
 import sys
 from collections import OrderedDict
+from pathlib import Path
 from types import FunctionType
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -41,15 +42,8 @@ _PANDAS = (
 )
 
 
-class Parts(NamedTuple):
-    """What a model is in a file."""
-
-    root: Any
-    parts: dict[str, bytes]
-
-
-def encode(model: Any) -> Parts:
-    """The parts of a model, and the value that stands for it.
+def encode(model: Any) -> dict[str, bytes]:
+    """The parts of a model, by name.
 
     Raises
     ------
@@ -60,7 +54,7 @@ def encode(model: Any) -> Parts:
         root = encoder.value(model, type(model).__name__)
     except RecursionError:
         raise NotStorableError(f"{type(model).__name__} is nested too deeply to be stored") from None
-    return Parts(root, encoder.parts())
+    return encoder.parts(root)
 
 
 class _Encoder:
@@ -74,8 +68,9 @@ class _Encoder:
         self.known: dict[int, tuple[dict[str, int], Any]] = {}
         self.open: set[int] = set()
 
-    def parts(self) -> dict[str, bytes]:
-        objects = json.dumps(self.nodes, separators=(",", ":"), allow_nan=False).encode()
+    def parts(self, root: Any) -> dict[str, bytes]:
+        whole = {"nodes": self.nodes, "root": root}
+        objects = json.dumps(whole, separators=(",", ":"), allow_nan=False).encode()
         return {"objects.json": objects, "arrays.safetensors": save_arrays(self.arrays), **self.blobs}
 
     def value(self, thing: Any, path: str) -> Any:
@@ -105,6 +100,8 @@ class _Encoder:
         if cls in _DICTS:
             pairs = [[self.value(k, f"{path} (a key)"), self.value(v, f"{path}[{k!r}]")] for k, v in thing.items()]
             return {"is": _DICTS[cls], "items": pairs}
+        if isinstance(thing, Path):
+            return {"is": "path", "path": str(thing)}
         if cls is bytes:
             return {"is": "bytes", "array": self.value(np.frombuffer(thing, np.uint8), path)}
         if isinstance(thing, _NUMPY) or issparse(thing):

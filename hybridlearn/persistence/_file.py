@@ -30,15 +30,16 @@ def versions() -> dict[str, str]:
 def save(model: Any, path: str | PathLike[str], *, notes: dict[str, str] | None = None) -> None:
     """Write a model to a file that can be read without running anything in it.
 
-    One zip: parameters and state in JSON, arrays and nets as safetensors, boosters in xgboost's UBJ, estimators of
+    One zip: parameters and state in JSON, arrays and nets as safetensors, boosters in xgboost's UBJ, compiled parts of
     scikit-learn by skops; and a manifest with versions and the size and SHA-256 of each part. There is no pickle in it.
     The file takes its name when all of it is written.
 
     Parameters
     ----------
     model : estimator
-        Any estimator of this package, fitted or not, or one of scikit-learn, with members that skops can carry. Modules
-        and functions of your own are stored by name; :func:`load` needs them handed over.
+        Any estimator of this package, fitted or not, or one of scikit-learn, imbalanced-learn or xgboost, alone or as
+        a member; few are refused. Modules and functions of your own are stored by name; :func:`load` needs them handed
+        over. Estimators of your own are refused.
     path : path-like
         What is there is replaced. The usual ending is ``.hybrid``.
     notes : dict of str to str, optional
@@ -66,9 +67,8 @@ def save(model: Any, path: str | PathLike[str], *, notes: dict[str, str] | None 
     kept = dict(notes or {})
     if not all(isinstance(text, str) for item in kept.items() for text in item):
         raise TypeError(f"notes must be texts by names, got {notes!r}")
-    root, parts = encode(model)
-    told = {"model": type(model).__name__, "versions": versions(), "notes": kept, "root": root}
-    write_archive(Path(path), parts, told)
+    told = {"model": type(model).__name__, "versions": versions(), "notes": kept}
+    write_archive(Path(path), encode(model), told)
 
 
 def load(path: str | PathLike[str], *, trusted: Iterable[Any] = ()) -> Any:
@@ -103,12 +103,12 @@ def load(path: str | PathLike[str], *, trusted: Iterable[Any] = ()) -> Any:
     """
     by_name = by_full_name(trusted)
 
-    def read(archive: Archive) -> Any:
-        model = decode(archive, by_name)
-        _compare(Path(path), archive.manifest["versions"])
-        return model
+    def read(archive: Archive) -> tuple[Any, dict[str, str]]:
+        return decode(archive, by_name), archive.manifest["versions"]
 
-    return reading(Path(path), read)
+    model, written = reading(Path(path), read)
+    _compare(Path(path), written)
+    return model
 
 
 def about(path: str | PathLike[str]) -> dict[str, Any]:
@@ -124,5 +124,5 @@ def _compare(path: Path, written: dict[str, str]) -> None:
     other = [f"{name} {written.get(name)} (here {here[name]})" for name in here if written.get(name) != here[name]]
     if other:
         warnings.warn(
-            f"{path} was written with {', '.join(other)}; predictions may differ", VersionWarning, stacklevel=4
+            f"{path} was written with {', '.join(other)}; predictions may differ", VersionWarning, stacklevel=3
         )
