@@ -5,10 +5,14 @@ from __future__ import annotations
 import argparse
 import io
 import math
+import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
+from types import FrameType
 from typing import Any, NoReturn
 
 __all__ = ["main"]
@@ -57,10 +61,40 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.print_help()
         return 0
     try:
-        return int(arguments.run(arguments))
+        with _ctrl_c_counts():
+            return int(arguments.run(arguments))
     except KeyboardInterrupt:
         print(f"{parser.prog}: interrupted", file=sys.stderr)
         return _INTERRUPTED
+
+
+@contextmanager
+def _ctrl_c_counts() -> Iterator[None]:
+    """Whatever Ctrl-C brings about is a KeyboardInterrupt.
+
+    Where C code has called Python, the exception is lost, and the C code fails for want of an answer: xgboost does
+    so while it reads a table.
+    """
+    was_pressed = False
+
+    def remember(number: int, frame: FrameType | None) -> None:
+        nonlocal was_pressed
+        was_pressed = True
+        signal.default_int_handler(number, frame)
+
+    is_ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    is_ours = is_ours and threading.current_thread() is threading.main_thread()
+    if is_ours:
+        signal.signal(signal.SIGINT, remember)
+    try:
+        yield
+    except Exception as error:
+        if was_pressed:
+            raise KeyboardInterrupt from error
+        raise
+    finally:
+        if is_ours:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _build_parser() -> _Parser:

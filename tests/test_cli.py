@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
+import signal
 import subprocess
 import sys
 from importlib.metadata import version
@@ -170,6 +172,23 @@ def test_an_interrupt_leaves_nothing(
     monkeypatch.setattr(_demo, "run_demo", interrupted)
     assert demo(tmp_path / "out") == 130
     assert only_line(capsys.readouterr().err) == "hybridlearn: interrupted"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupt_that_other_code_has_made_an_error_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As xgboost does when Ctrl-C is pressed while it asks for rows."""
+
+    def interrupted(**_: Any) -> None:
+        with contextlib.suppress(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        raise ValueError("at least one batch")
+
+    monkeypatch.setattr(_demo, "run_demo", interrupted)
+    assert demo(tmp_path / "out") == 130
+    assert only_line(capsys.readouterr().err) == "hybridlearn: interrupted"
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     assert list(tmp_path.iterdir()) == []
 
 
