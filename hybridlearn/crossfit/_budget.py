@@ -31,9 +31,11 @@ from hybridlearn.crossfit._units import Outcome, plan_units
 # Of the time, what small fits may take that tell how fast the members are.
 PROBE_SHARE = 0.05
 # A small fit that takes no more of it is followed by a larger one in any case.
-_LITTLE = 0.005
+_LITTLE = 0.01
 # Of the time of a member with a limit, what may go into all but the learning: encoding, binning, predicting.
 _OVERHEAD = 0.5
+# A sample that leaves room in its share is followed by a larger one: by so much of the room, and at most so many times.
+_ROOM, _GROWTH = 0.7, 8.0
 STOPPED = "stopped early at its share"
 SAMPLE = "sample of "
 SKIPPED = "skipped: "
@@ -202,11 +204,12 @@ class Budget:
             self._skip(member, f"some {member.seconds(self.n_workers):.2g} s expected, {until.left():.2g} s left")
             return
         size = max(size, min(FEWEST_ROWS, member.n_train))
-        n_done, errors, largest, was_stopped = 0, 0, 0, False
+        n_done, errors, sampled, was_stopped = 0, 0, [], False
         for i, outcome in self._run(member, size, until, is_needed=is_needed):
             if isinstance(outcome, FittedFold):
                 n_done += 1
-                largest = max(largest, len(outcome.fitted_on))
+                if len(outcome.fitted_on) < len(member.fits[member.positions.index(i)].split[0]):
+                    sampled.append(len(outcome.fitted_on))
                 was_stopped = was_stopped or timed_out(outcome.model.estimator)
             else:
                 errors += 1
@@ -215,7 +218,7 @@ class Budget:
             self._skip(member, f"{n_done} of its {len(member.fits)} fits took too long for the rest")
             return
         self._has_model = self._has_model or not errors
-        told = [f"{SAMPLE}{largest} rows"] if largest < member.n_train else []
+        told = [f"{SAMPLE}{_span(sampled)} rows"] if sampled else []
         told += [STOPPED] if was_stopped else []
         told += [f"{n_done} of {len(member.fits)} fits"] if n_done + errors < len(member.fits) else []
         self.cut[member.name] = ", ".join(told)
@@ -238,39 +241,42 @@ class Budget:
         n_at_once = 1 if self.n_workers == 1 else len(units)
         begun, n_done = self.deadline.clock(), 0
         for k in range(0, len(units), n_at_once):
-            batch = units[k : k + n_at_once]
+            batch, ends = units[k : k + n_at_once], self.deadline.clock()
             n_rounds = -(-(len(units) - k) // self.n_workers) + (self.n_workers > 1)
-            ready = [self._limited(member, [fits[i] for i in unit], until, n_rounds) for unit in batch]
+            share = until.part(1 / n_rounds).left()
+            ready = [self._limited(member, [fits[i] for i in unit], share) for unit in batch]
             for unit, outcomes in zip(batch, run_units(ready, self.how, self.running), strict=True):
                 yield from zip((member.positions[i] for i in unit), outcomes, strict=True)
                 n_done += len(unit)
-                rest = len(fits) - n_done
-                seconds = self.deadline.clock() - begun
-                if not rest or not self._is_too_late(member, seconds * rest / n_done):
-                    continue
-                if not is_needed or len(fits) > n_done >= member.n_needed:
+                began, ends = ends, self.deadline.clock()
+                a_fit = (ends - begun) / n_done
+                if n_done == len(fits):
                     return
-                fits = self._hurried(member, fits, unit, seconds / n_done, rest)
+                ahead = max(member.n_needed - n_done, 1)
+                if self._is_too_late(member, a_fit * ahead):
+                    if not is_needed or n_done >= member.n_needed:
+                        return
+                    size = self._smaller(member, size, a_fit, ahead)
+                elif member.has_limit and size < member.n_train:
+                    size = min(member.n_train, int(size * min(max(1.0, _ROOM * share / (ends - began)), _GROWTH)))
+                fits = self._sampled(member, size)
 
     def _is_too_late(self, member: _Member, seconds: float) -> bool:
-        """Whether the rest of a member's fits would not be done in time."""
+        """Whether fits that take so long would not be done in time."""
         # those with a limit are told how much is left
         return self.deadline.is_over if member.has_limit else seconds > self.deadline.left()
 
-    def _hurried(
-        self, member: _Member, fits: list[FoldFit], last: list[int], a_fit: float, n_left: int
-    ) -> list[FoldFit]:
-        """The fits with smaller samples: those so far have taken longer than was foreseen."""
+    def _smaller(self, member: _Member, size: int, a_fit: float, n_left: int) -> int:
+        """Rows of a sample, where fits so far have taken longer than was foreseen."""
         if member.pace is None:
-            return fits
-        n_rows = len(fits[last[0]].split[0])
-        pace = member.pace.corrected(max(1.0, a_fit / member.pace.fit_seconds(n_rows)))
-        size = pace.rows_within(self.deadline.left() * self.n_workers / n_left, n_rows)
-        return self._sampled(member, max(size, min(FEWEST_ROWS, n_rows)))
+            return size
+        pace = member.pace.corrected(max(1.0, a_fit / member.pace.fit_seconds(size)))
+        found = pace.rows_within(self.deadline.left() * self.n_workers / n_left, size)
+        return max(found, min(FEWEST_ROWS, size))
 
-    def _limited(self, member: _Member, unit: list[FoldFit], until: Deadline, n_rounds: int) -> list[FoldFit]:
-        """The fits of a unit, told how long they may take where there are so many rounds to come."""
-        share = until.part(1 / n_rounds).left() - sum(map(member.prediction, unit))
+    def _limited(self, member: _Member, unit: list[FoldFit], share: float) -> list[FoldFit]:
+        """The fits of a unit, told how long they may take, with the predictions that follow them."""
+        share -= sum(map(member.prediction, unit))
         return [
             replace(fit, estimator=limited(clone(fit.estimator), max(share, LEAST_LIMIT))) if member.has_limit else fit
             for fit in unit
@@ -296,13 +302,17 @@ class Budget:
         self.skipped.append(member.name)
 
 
+def _span(sizes: list[int]) -> str:
+    least, most = min(sizes), max(sizes)
+    return f"{most}" if least == most else f"{least} to {most}"
+
+
 def tell_of_cuts(cut: dict[str, str]) -> None:
     """One warning that names the members that were skipped, and those that did not see all rows; none, no warning."""
     gone = {name: told.removeprefix(SKIPPED) for name, told in cut.items() if told.startswith(SKIPPED)}
     small = [name for name, told in cut.items() if told.startswith(SAMPLE)]
-    said = (
-        [f"members {sorted(gone)} were skipped ({'; '.join(f'{n}: {why}' for n, why in gone.items())})"] if gone else []
-    )
+    reasons = "; ".join(f"{name}: {why}" for name, why in gone.items())
+    said = [f"members {sorted(gone)} were skipped ({reasons})"] if gone else []
     said += [f"members {small} were trained on samples of the rows"] if small else []
     if said:
         warnings.warn(
