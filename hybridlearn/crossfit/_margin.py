@@ -11,6 +11,7 @@ import numpy as np
 from scipy.special import log_softmax
 from sklearn import get_config
 from sklearn.base import is_classifier
+from sklearn.frozen import FrozenEstimator
 
 from hybridlearn._heads import centred
 from hybridlearn._protocols import FitsTogether, HasMargin
@@ -49,6 +50,9 @@ def margin(estimator: Any, X: Any, *, floor: float = 1e-6) -> np.ndarray:
     array([[-4.6],
            [-4.6]])
     """
+    if isinstance(estimator, FrozenEstimator):
+        # what is frozen answers for itself: not every Python sees its methods through the ice
+        return margin(estimator.estimator, X, floor=floor)
     if isinstance(estimator, HasMargin):
         return estimator.margin(X)
     if not is_classifier(estimator):

@@ -12,8 +12,11 @@ from hypothesis import strategies as st
 from scipy.special import logit
 from sklearn import config_context
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.datasets import load_breast_cancer
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, Ridge, SGDClassifier
+from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
@@ -174,3 +177,11 @@ def test_a_pipeline_that_ends_in_a_booster_is_read_natively() -> None:
     np.testing.assert_allclose(margin(pipeline, X, floor=0.01)[:, 0], expected, rtol=1e-6)
     with config_context(enable_metadata_routing=True):
         assert np.abs(margin(pipeline, X, floor=0.01)).max() == pytest.approx(np.log(99))
+
+
+def test_what_is_frozen_answers_for_itself() -> None:
+    X, y = load_breast_cancer(return_X_y=True)
+    trees = BoostedTreesClassifier(n_estimators=3).fit(X, y)
+    np.testing.assert_array_equal(margin(FrozenEstimator(trees), X), trees.margin(X))
+    bayes = GaussianNB().fit(X, y)
+    np.testing.assert_array_equal(margin(FrozenEstimator(bayes), X, floor=0.1), margin(bayes, X, floor=0.1))
