@@ -33,7 +33,11 @@ PROBE_SHARE = 0.05
 # A small fit that takes no more of it is followed by a larger one in any case.
 _LITTLE = 0.01
 # Of the time of a member with a limit, what may go into all but the learning: encoding, binning, predicting.
-_OVERHEAD = 0.5
+_OVERHEAD = 0.2
+# Times what others are expected to need is left to them.
+_SLACK = 1.2
+# Of the time, what must be left to find out how fast somebody is: it may have a library to load.
+_WORTH_A_LOOK = 0.1
 # A sample that leaves room in its share is followed by a larger one: by so much of the room, and at most so many times.
 _ROOM, _GROWTH = 0.7, 8.0
 STOPPED = "stopped early at its share"
@@ -142,10 +146,14 @@ class Budget:
 
     def outcomes(self) -> Iterator[tuple[int, Outcome]]:
         """Which fit has ended, and what it leaves behind or its error."""
+        if not self.members:
+            return
+        whole = self.deadline.left()
         self._probe()
         order = self._order()
         for k, member in enumerate(order):
-            if self._has_model and self.deadline.is_over:
+            worth = 0.0 if member.pace is not None else _WORTH_A_LOOK * whole
+            if self._has_model and self.deadline.left() <= worth:
                 self._skip(member, "no time was left")
                 continue
             if member.pace is None:
@@ -165,7 +173,8 @@ class Budget:
 
     def _find_pace(self, member: _Member, until: Deadline) -> None:
         little = _LITTLE * max(self.deadline.left(), 0.0)
-        member.pace = find_pace(member.fits[0], self.how, until, little=little)
+        largest = max(member.fits, key=lambda fit: len(fit.split[0]))
+        member.pace = find_pace(largest, self.how, until, little=little)
 
     def _order(self) -> list[_Member]:
         """The most gain a second first; but before all one that surely ends in time."""
@@ -197,9 +206,10 @@ class Budget:
                 until = self.deadline
                 size = member.size_within(_OVERHEAD * until.left(), self.n_workers)
         else:
-            size = member.size_within(until.left(), self.n_workers)
-            if size < member.n_train and not is_needed:
-                size = 0
+            is_fast = member.pace is None or member.seconds(self.n_workers) <= until.left()
+            size = member.n_train if is_fast else 0
+            if not is_fast and is_needed:
+                size = member.size_within(until.left(), self.n_workers)
         if not size and not is_needed:
             self._skip(member, f"some {member.seconds(self.n_workers):.2g} s expected, {until.left():.2g} s left")
             return
@@ -228,7 +238,7 @@ class Budget:
         left = max(self.deadline.left(), 0.0)
         share = left / (len(members) + 1)
         return sum(
-            min(share, member.at_ease(self.n_workers))
+            min(share, _SLACK * member.at_ease(self.n_workers))
             for member in members
             # of who will be skipped, nothing; of who is not known, the most
             if member.has_limit or member.pace is None or member.seconds(self.n_workers) <= left

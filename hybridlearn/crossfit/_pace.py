@@ -19,6 +19,8 @@ from hybridlearn.table import TrainingRows, take_rows
 FEWEST_ROWS = 250
 _GROWTH = 4
 _WARM_UP_ROWS = 50
+# A first fit that takes so many times what is little is not repeated.
+_WORTH_ANOTHER = 10
 # Of the rows of a small fit, the share that judges it.
 _APART = 0.2
 # A limit under which a member of ours does the least that it can.
@@ -138,14 +140,17 @@ def find_pace(fit: FoldFit, how: dict[str, Any], until: Deadline, *, little: flo
     timed: dict[int, float] = {}
     size, most, gain = min(FEWEST_ROWS, len(fit.split[0])), len(fit.split[0]), 0.0
     trial = _Trial(fit, how, until.clock)
-    # what takes long only once, as loading a library, says nothing of the pace
-    trial.run(min(_WARM_UP_ROWS, size), LEAST_LIMIT)
-    while True:
+    warm = _warm_up(trial, min(_WARM_UP_ROWS, size), until, little)
+    if warm is not None:
+        timed[warm.n_rows], gain, model = warm.seconds, warm.gain, warm.model
+    while warm is None:
         found = trial.run(size, LEAST_LIMIT if has_limit else None)
         if found is not None:
-            timed[size], gain, model = found.seconds, found.gain, found.model
-        took = timed.get(size, 0.0)
-        if size == most or (took > little and _GROWTH * took > least_until.left()):
+            timed[found.n_rows], gain, model = found.seconds, found.gain, found.model
+        took = 0.0 if found is None else found.seconds
+        # the least that a member does is mostly its start: one size alone says nothing of the slope
+        enough = _GROWTH * little if has_limit and len(timed) < 2 else little
+        if size == most or (took > enough and _GROWTH * took > least_until.left()):
             break
         size = min(_GROWTH * size, most)
     if not timed:
@@ -163,8 +168,27 @@ def find_pace(fit: FoldFit, how: dict[str, Any], until: Deadline, *, little: flo
     return Pace(tuple(timed), seconds, a_prediction, gain, float(at_ease))
 
 
+def _warm_up(trial: _Trial, size: int, until: Deadline, little: float) -> _Found | None:
+    """A first fit of very few rows, which is kept only where it says that a larger one would take too long.
+
+    What takes long only once, as loading a library, says nothing of the pace: if there is time, it is done twice.
+    """
+    has_limit = limit_name(trial.fit.estimator) is not None
+
+    def is_slow(found: _Found | None) -> bool:
+        return found is not None and found.seconds > little and FEWEST_ROWS / size * found.seconds > until.left()
+
+    found = trial.run(size, LEAST_LIMIT if has_limit else None)
+    if has_limit or not is_slow(found):
+        return None
+    if found is not None and found.seconds <= _WORTH_ANOTHER * little:
+        found = trial.run(size, None)
+    return found if is_slow(found) else None
+
+
 @dataclass(frozen=True)
 class _Found:
+    n_rows: int
     seconds: float
     gain: float
     model: FoldModel
@@ -202,7 +226,7 @@ class _Trial:
                 margin = outcome.model.margin(take_rows(few.X, apart))
         except Exception:
             return None
-        return _Found(seconds, _gain(margin, few, train, apart, self.how["n_classes"]), outcome.model)
+        return _Found(len(train), seconds, _gain(margin, few, train, apart, self.how["n_classes"]), outcome.model)
 
     def a_prediction(self, model: FoldModel) -> float:
         """Seconds a row that is predicted."""

@@ -24,8 +24,6 @@ from hybridlearn.ensemble._prefit import table_of_fitted
 
 # Of the time for fits, the share of the first layer where there may be two: each is fitted twice.
 _FIRST_LAYER = 0.25
-# Of the seconds of the first layer, what must be left to look at a second.
-_WORTH_A_SECOND_LAYER = 1.0
 
 
 @leads_with(estimators="auto", final_estimator="greedy", cv=5, passthrough=False, layers=1)
@@ -94,8 +92,10 @@ class BaseStacking(BaseHybrid):
         # two layers of all folds, and before them two of all but one
         n_fits = len(splits) if self.layers == 1 else 4 * len(splits) - 2
         with self._progress(n_fits * len(members)) as progress:
+            before = _time_left(work)
             oof = self._cross_fit(members, work, splits, progress, share=1.0 if self.layers == 1 else _FIRST_LAYER)
-            if self.layers == 2 and self._is_confirmed(members, work, splits, oof, progress):
+            spent = before - _time_left(work)
+            if self.layers == 2 and self._is_confirmed(members, work, splits, oof, progress, spent):
                 # a member that the first layer had no time for has no margins
                 members = [(name, member) for name, member in members if name in oof.models]
                 oof = with_second_layer(oof, self._second_layer(members, oof, work, splits, progress))
@@ -134,14 +134,19 @@ class BaseStacking(BaseHybrid):
         with no_news_of_levels():
             return assemble(oof, learn, work.rows.X if self.passthrough else None, deadline=work.deadline)
 
-    def _is_confirmed(self, members: Members, work: Work, splits: list[Split], oof: OutOfFold, progress: Any) -> bool:
-        """Whether two layers beat one on a fold that both have not seen; says so where they do not."""
+    def _is_confirmed(
+        self, members: Members, work: Work, splits: list[Split], oof: OutOfFold, progress: Any, spent: float
+    ) -> bool:
+        """Whether two layers beat one on a fold that both have not seen; says so where they do not.
+
+        Nor where the time that is left is less than what was `spent` on the first layer.
+        """
         if not oof.covered.all():
             raise ValueError("layers=2 needs folds that cover all rows: a row of the second layer has margins")
         if len(splits) < 3:
             raise ValueError("layers=2 needs cv of at least 3 folds: one is kept out of both layers")
         deadline = self._running_for(work, len(members)).deadline
-        if deadline is not None and deadline.left() < _WORTH_A_SECOND_LAYER * sum(oof.fit_seconds.values()):
+        if deadline is not None and deadline.left() < spent:
             warnings.warn(
                 f"layers=2 is switched off: time_limit={self.time_limit:g} leaves too little for a second layer",
                 UserWarning,
@@ -183,6 +188,10 @@ class BaseStacking(BaseHybrid):
             margins = np.stack([np.mean([model.margin(rows.X) for model in own], axis=0) for own in models])
             margin = assembly.final.margin(margins, rows.X)
         return row_losses(margin, rows.target, classification=self._is_classifier)
+
+
+def _time_left(work: Work) -> float:
+    return 0.0 if work.deadline is None else work.deadline.left()
 
 
 _FINAL = """

@@ -85,6 +85,27 @@ def test_a_stranger_that_would_take_too_long_is_skipped_and_named(data: Any) -> 
     oof.ledger.assert_leak_free()
 
 
+def test_a_stranger_that_is_slow_on_the_fewest_rows_is_not_tried_on_more(data: Any) -> None:
+    members = [("slow", Slow(start=30.0)), ("ours", Limited(wants=1.0))]
+    _, cut = cut_of(members, data, 100)
+    assert [n_rows for name, n_rows, _ in CLOCK.log if name.startswith("30")] == [50]
+    assert "skipped" in cut["slow"]
+
+
+def test_what_takes_long_only_once_says_nothing_of_the_pace(data: Any) -> None:
+    class Loading(Slow):
+        """Loads something when it is fitted first."""
+
+        is_loaded = False
+
+        def fit(self, X: Any, y: Any) -> Any:
+            CLOCK.seconds += 0 if Loading.is_loaded else 5
+            Loading.is_loaded = True
+            return super().fit(X, y)
+
+    assert fit([("loading", Loading()), ("ours", Limited(wants=1.0))], data, 60).cut == {"loading": "", "ours": ""}
+
+
 def test_a_cost_that_grows_with_the_square_is_foreseen(data: Any) -> None:
     # 250 and 1000 rows take 0.06 s and 1 s, each of three fits of 2000 takes 4 s
     members = [("ours", Limited(wants=1.0)), ("square", Slow(a_row=1e-6, power=2.0))]
@@ -198,8 +219,8 @@ def test_a_limit_is_found_in_the_last_step_of_pipelines(data: Any) -> None:
 
 
 def test_rows_that_cost_too_much_of_a_share_are_sampled(data: Any) -> None:
-    # the least that a fit of all rows does takes 20 s
-    members = [("one", Limited(a_row=0.01, wants=30.0)), ("two", Limited(a_row=0.01, wants=30.0))]
+    # the least that a fit of all rows does takes 8 s
+    members = [("one", Limited(a_row=0.004, wants=30.0)), ("two", Limited(a_row=0.004, wants=30.0))]
     oof, cut = cut_of(members, data, 60)
     assert oof.members == ["one", "two"]
     assert all(told.startswith("sample of ") for told in cut.values())
@@ -223,7 +244,7 @@ def test_several_processes_share_the_time(data: Any) -> None:
 
 def test_of_one_member_some_folds_may_be_enough(data: Any) -> None:
     # a fold takes 3.7 s
-    oof = fit([("slow", Slow(start=1.0, a_row=1e-3))], data, 30, cv=10, least=2)
+    oof = fit([("slow", Slow(a_row=1.4e-3))], data, 30, cv=10, least=2)
     assert oof.cut is not None
     n_done = len(oof.tests)
     assert 5 <= n_done < 10
