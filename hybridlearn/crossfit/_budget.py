@@ -287,10 +287,10 @@ class Budget:
     def _limited(self, member: _Member, unit: list[FoldFit], share: float) -> list[FoldFit]:
         """The fits of a unit, told how long they may take, with the predictions that follow them."""
         share -= sum(map(member.prediction, unit))
-        return [
-            replace(fit, estimator=limited(clone(fit.estimator), max(share, LEAST_LIMIT))) if member.has_limit else fit
-            for fit in unit
-        ]
+        if not member.has_limit:
+            return unit
+        seconds = max(share, LEAST_LIMIT)
+        return [replace(fit, estimator=limited(clone(fit.estimator), seconds), known_as=fit.estimator) for fit in unit]
 
     def _sampled(self, member: _Member, size: int) -> list[FoldFit]:
         is_coded, seed = self.how["n_classes"] > 0, self.how["seed"]

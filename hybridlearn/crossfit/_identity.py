@@ -110,7 +110,7 @@ class Identities:
         """As pickle would see it, without pickling."""
         try:
             reduce = copyreg.dispatch_table.get(type(thing))
-            reduced = reduce(thing) if reduce else thing.__reduce_ex__(4)
+            reduced: Any = reduce(thing) if reduce else thing.__reduce_ex__(4)
         except Exception as error:
             raise NoIdentityError(f"a {type(thing).__name__} has no state to show ({error})") from error
         if isinstance(reduced, str):

@@ -52,12 +52,15 @@ class FoldFit:
     rows : TrainingRows
     split : (train, test)
         `test` may be empty.
+    known_as : estimator, optional
+        What it was before it was given a share of the time, which another fit would give it otherwise.
     """
 
     name: str
     estimator: Any
     rows: TrainingRows
     split: Split
+    known_as: Any = None
 
     @property
     def training(self) -> TrainingRows:

@@ -76,25 +76,28 @@ class Pieces:
     Attributes
     ----------
     folder : Path
+    time_limit : float or None
+        Of all the fit: under another one, members are cut at other shares.
     """
 
     folder: Path
+    time_limit: float | None = None
 
     @classmethod
-    def in_folder(cls, folder: str | PathLike[str]) -> Self:
+    def in_folder(cls, folder: str | PathLike[str], time_limit: float | None = None) -> Self:
         """Those of a folder, which is made where there is none."""
         path = Path(folder)
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise ValueError(f"checkpoint={str(folder)!r} is no folder and cannot be made one: {error}") from error
-        return cls(path)
+        return cls(path, time_limit)
 
     def piece(self, identities: Identities, unit: Sequence[FoldFit], how: dict[str, Any]) -> Piece:
         """Where a unit is kept."""
         try:
-            fits = [(fit.estimator, *_told(fit.rows), *fit.split) for fit in unit]
-            key = identities.key([versions(), sorted(how.items()), fits])
+            fits = [(fit.known_as or fit.estimator, *_told(fit.rows), *fit.split) for fit in unit]
+            key = identities.key([versions(), self.time_limit, sorted(how.items()), fits])
         except NoIdentityError as error:
             return Piece(self.folder, reason=str(error))
         return Piece(self.folder, key, tuple(identities.named.values()))

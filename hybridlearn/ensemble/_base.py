@@ -152,8 +152,9 @@ class BaseMeta(CallbackSupportMixin, BaseComposition):
         return FitProgress(self, n_tasks, unit="fit", verbose=self.verbose)
 
     def _running(self) -> Running:
-        pieces = None if self.checkpoint is None else Pieces.in_folder(self.checkpoint)
-        return Running(self.n_jobs, pieces)
+        if self.checkpoint is None:
+            return Running(self.n_jobs)
+        return Running(self.n_jobs, Pieces.in_folder(self.checkpoint, getattr(self, "time_limit", None)))
 
     def _on_device(self, member: Any) -> Any:
         """A clone of a member, on the ensemble's device where it leaves its own open."""

@@ -216,6 +216,17 @@ def test_an_interrupted_fit_goes_on(tmp_path: Path, fitted_units: list[str], mon
     assert fitted_units == ["linear", "linear"]
 
 
+def test_a_fit_with_a_time_limit_goes_on_too(tmp_path: Path, fitted_units: list[str]) -> None:
+    """Other seconds are left for each member, but that is not what its fit hangs on."""
+    ensemble = HybridClassifier(estimators=MEMBERS, cv=2, random_state=0, checkpoint=tmp_path, time_limit=1000)
+    first = told(ensemble)
+    begun = len(fitted_units)
+    np.testing.assert_array_equal(told(clone(ensemble)), first)
+    assert len(fitted_units) == begun
+    told(ensemble.set_params(time_limit=2000))
+    assert len(fitted_units) == 2 * begun, "under another limit members may be cut elsewhere"
+
+
 def truncate(path: Path, other: Path) -> None:
     path.write_bytes(path.read_bytes()[:-100])
 
