@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import subprocess
 import sys
 import warnings
 from pathlib import Path
@@ -24,6 +26,7 @@ from hybridlearn import TableEncoder
 from hybridlearn.persistence import load
 from hybridlearn.trees import BoostedTreesClassifier, BoostedTreesRegressor
 
+TESTS = Path(__file__).parent
 N_ROWS = 120
 TASKS = ("two", "three", "number")
 
@@ -130,6 +133,14 @@ def fit(model: Any, task: str) -> Any:
 def every_public(task: str) -> dict[str, Any]:
     classes = [cls for cls in public_estimators(hybridlearn) if fits_task(cls, task) or cls is TableEncoder]
     return {cls.__name__: fit(estimator(cls, task), task) for cls in classes}
+
+
+def run_python(*arguments: Any) -> str:
+    """What a fresh interpreter prints."""
+    env = {**os.environ, "PYTHONPATH": str(TESTS)}
+    done = subprocess.run([sys.executable, *map(str, arguments)], env=env, capture_output=True, text=True)
+    assert done.returncode == 0, f"{done.returncode}: {done.stderr[-3000:]}"
+    return done.stdout
 
 
 # what is compared

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import stat
 import zipfile
 from collections.abc import Callable
 from hashlib import sha256
@@ -67,15 +68,16 @@ class Archive:
         self._files = self.manifest["files"]
         if set(self._files) != set(self._infos) - {MANIFEST}:
             raise ModelFileError("it holds other parts than its manifest says")
+        for name, told in self._files.items():
+            if not _PART.fullmatch(name):
+                raise ModelFileError(f"part {name!r} has a name that no model file has")
+            if told["size"] != self._infos[name].file_size:
+                raise ModelFileError(f"part {name!r} has another size than the manifest says")
 
     def read(self, name: str) -> bytes:
         """The bytes of a part."""
         if name not in self._files:
             raise ModelFileError(f"part {name!r} is missing")
-        if not _PART.fullmatch(name):
-            raise ModelFileError(f"part {name!r} has a name that no model file has")
-        if self._files[name]["size"] != self._infos[name].file_size:
-            raise ModelFileError(f"part {name!r} has another size than the manifest says")
         part = self._zip.read(name)
         if sha256(part).hexdigest() != self._files[name]["sha256"]:
             raise ModelFileError(f"part {name!r} has been altered: its hash is not that of the manifest")
@@ -88,6 +90,8 @@ def checked_directory(archive: zipfile.ZipFile, size: int) -> dict[str, zipfile.
     if len({info.filename for info in infos}) < len(infos):
         raise ModelFileError("it holds two parts of one name")
     for info in infos:
+        if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG):
+            raise ModelFileError(f"part {info.filename!r} is no plain file")
         if info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size:
             raise ModelFileError(f"part {info.filename!r} is compressed, which no part of a model file is")
     if sum(info.file_size for info in infos) > size:

@@ -102,6 +102,8 @@ def check_booster(raw: bytes) -> None:
     for name in ("feature_names", "feature_types"):
         if len(learner[name]) not in (0, n_features):
             raise ModelFileError(f"a booster has {name} for another number of features")
+    if learner["gradient_booster"]["name"] != "gbtree":
+        raise ModelFileError(f"a booster is of kind {learner['gradient_booster']['name']!r}")
     model = learner["gradient_booster"]["model"]
     trees, n_trees = model["trees"], len(model["trees"])
     if n_trees != int(model["gbtree_model_param"]["num_trees"]) or len(model["tree_info"]) != n_trees:
@@ -111,15 +113,40 @@ def check_booster(raw: bytes) -> None:
     ends = model["iteration_indptr"]
     if sorted(ends) != list(ends) or (list(ends[:1]), list(ends[-1:])) != ([0], [n_trees]):
         raise ModelFileError("a booster has other rounds than trees")
+    _check_levels(model.get("cats"), n_features)
     for i, tree in enumerate(trees):
         _check_tree(tree, i, n_features)
 
 
+def _check_levels(cats: dict[str, Any] | None, n_features: int) -> None:
+    """The levels of the categories of a data frame that a booster was trained on."""
+    if cats is None or not (cats["enc"] or len(cats["feature_segments"]) or len(cats["sorted_idx"])):
+        return
+    sizes = []
+    for levels in cats["enc"]:
+        ends = levels.get("offsets", ())
+        if len(ends) and (ends[0] != 0 or ends[-1] != len(levels["values"]) or (np.diff(ends) < 0).any()):
+            raise ModelFileError("a booster has names of levels that there are not")
+        sizes.append(max(len(ends) - 1, 0) if "offsets" in levels else len(levels["values"]))
+    segments = np.concatenate([[0], np.cumsum(sizes)])
+    order = [np.arange(size) for size in sizes]
+    found = np.split(np.asarray(cats["sorted_idx"]), segments[1:-1])
+    if len(sizes) != n_features or not np.array_equal(cats["feature_segments"], segments):
+        raise ModelFileError("a booster has levels of other features than there are")
+    if not all(np.array_equal(np.sort(one), other) for one, other in zip(found, order, strict=True)):
+        raise ModelFileError("a booster has levels in an order that there is not")
+
+
 def _check_tree(tree: dict[str, Any], number: int, n_features: int) -> None:
-    size = int(tree["tree_param"]["num_nodes"])
+    told = {name: int(value) for name, value in tree["tree_param"].items()}
     names = ("left_children", "right_children", "parents", "split_indices", "split_type", "default_left")
     lengths = {len(tree[name]) for name in (*names, *_NAMES_OF_FLOATS)}
-    if lengths != {size} or int(tree["tree_param"]["size_leaf_vector"]) > 1 or tree["id"] != number:
+    if (
+        lengths != {told["num_nodes"]}
+        or told["size_leaf_vector"] > 1
+        or told["num_feature"] != n_features
+        or tree["id"] != number
+    ):
         raise ModelFileError("a tree of a booster has other nodes than it says")
     left, right, parents, features, kinds, _ = (np.asarray(tree[name], dtype=np.int64) for name in names)
     is_leaf = left == -1

@@ -18,6 +18,7 @@ from sklearn.utils import Bunch
 
 from hybridlearn.persistence._archive import NotStorableError
 from hybridlearn.persistence._arrays import describe, pack
+from hybridlearn.persistence._booster import check_booster
 from hybridlearn.persistence._names import full_name, function_name, name_of
 from hybridlearn.persistence._sklearn import dump_sklearn, neighbours_state, rebuilds, tree_state
 
@@ -213,7 +214,7 @@ class _Encoder:
             state = self.value(_module_state(thing, path), path)
             return {"is": "module", "class": _class_name(type(thing), path), "state": state}
         if xgboost is not None and isinstance(thing, xgboost.Booster):
-            return {"is": "booster", "part": self.blob("boosters", "ubj", bytes(thing.save_raw("ubj")))}
+            return {"is": "booster", "part": self.blob("boosters", "ubj", _booster_bytes(thing, path))}
         name = name_of(type(thing))
         if name == "sklearn.tree._tree:Tree":
             return {"is": "tree", "state": self.value(tree_state(thing), path)}
@@ -245,6 +246,18 @@ def _as_array(tensor: Any, path: str) -> np.ndarray:
         return tensor.detach().cpu().numpy()
     except (TypeError, RuntimeError, NotImplementedError) as error:
         raise NotStorableError(f"{path} is a tensor of type {tensor.type()}, which cannot be stored: {error}") from None
+
+
+def _booster_bytes(booster: Any, path: str) -> bytes:
+    raw = bytes(booster.save_raw("ubj"))
+    try:
+        check_booster(raw)
+    except Exception as error:
+        raise NotStorableError(
+            f"{path} is a booster that cannot be stored: only those of the kind 'gbtree' with one number in a leaf can "
+            f"({error})"
+        ) from error
+    return raw
 
 
 def _module_state(module: Any, path: str) -> dict[str, Any]:

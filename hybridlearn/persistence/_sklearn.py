@@ -106,6 +106,8 @@ def depth_of(left: np.ndarray, right: np.ndarray, is_leaf: np.ndarray) -> int:
     parents, children = np.flatnonzero(~is_leaf), np.stack([left, right], axis=1)[~is_leaf].astype(np.int64)
     if len(left) == 0 or (children <= parents[:, np.newaxis]).any() or (children >= len(left)).any():
         raise ModelFileError("a tree has branches that lead nowhere")
+    if len(np.unique(children)) < children.size:
+        raise ModelFileError("a tree has branches that grow together")
     depth, level = 0, np.zeros(1, dtype=np.int64)
     while len(level := level[~is_leaf[level]]):
         depth, level = depth + 1, np.unique(np.concatenate([left[level], right[level]]).astype(np.int64))

@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import pickle
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import _models
 import pytest
-from _models import answers, assert_same, refitted
+from _models import TESTS, answers, assert_same, refitted, run_python
 
 from hybridlearn.persistence import save
 
-TESTS = Path(_models.__file__).parent
 Elsewhere = Callable[[str, dict[str, Any]], None]
-
-
-def run_python(*arguments: Any) -> str:
-    """What a fresh interpreter prints."""
-    env = {**os.environ, "PYTHONPATH": str(TESTS)}
-    done = subprocess.run([sys.executable, *map(str, arguments)], env=env, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return done.stdout
 
 
 @pytest.fixture
