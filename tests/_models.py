@@ -88,6 +88,23 @@ def target(task: str) -> np.ndarray:
     return np.array(names)[np.digitize(number, [-0.5, 0.8] if task == "three" else [0.2])]
 
 
+def lasting_table() -> tuple[pd.DataFrame, np.ndarray]:
+    """A table of no random numbers, which no version of numpy draws otherwise, and labels."""
+    i = np.arange(60)
+    frame = pd.DataFrame(
+        {
+            "a": np.sin(i),
+            "b": (i * 7 % 11) / 2,
+            "colour": np.array(["red", "green", "blue"])[i * 5 % 3],
+            "day": pd.Timestamp("2024-01-31") + pd.to_timedelta(i * 13 % 50, unit="D"),
+        }
+    )
+    frame.loc[::9, "a"] = np.nan
+    frame.loc[4:6, "colour"] = None
+    labels = np.where(np.sin(i) + (frame["colour"] == "red") + np.cos(5 * i) / 2 > 0.3, "yes", "no")
+    return frame, labels
+
+
 def numbers(X: pd.DataFrame) -> np.ndarray:
     """What takes no table gets of it."""
     return X[["a", "b"]].fillna(0).to_numpy()
