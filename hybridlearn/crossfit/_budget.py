@@ -32,8 +32,9 @@ from hybridlearn.crossfit._units import Outcome, plan_units
 PROBE_SHARE = 0.05
 # A small fit that takes no more of it is followed by a larger one in any case.
 _LITTLE = 0.01
-# Of the time of a member with a limit, what may go into all but the learning: encoding, binning, predicting.
-_OVERHEAD = 0.2
+# Of the time of a member with a limit, what may go into all but the learning (encoding, binning, predicting), and what
+# may if it could not be fitted otherwise.
+_OVERHEAD, _MOST_OVERHEAD = 0.2, 0.7
 # Times what others are expected to need is left to them.
 _SLACK = 1.2
 # Of the time, what must be left to find out how fast somebody is: it may have a library to load.
@@ -201,10 +202,11 @@ class Budget:
         is_needed = not self._has_model
         until = self.deadline.before(self._needs(others)) if member.has_limit else self.deadline
         if member.has_limit:
-            size = member.size_within(_OVERHEAD * until.left(), self.n_workers)
-            if not size:
-                until = self.deadline
-                size = member.size_within(_OVERHEAD * until.left(), self.n_workers)
+            share, size = until, 0
+            for until, part in ((share, _OVERHEAD), (share, _MOST_OVERHEAD), (self.deadline, _MOST_OVERHEAD)):
+                size = member.size_within(part * until.left(), self.n_workers)
+                if size:
+                    break
         else:
             is_fast = member.pace is None or member.seconds(self.n_workers) <= until.left()
             size = member.n_train if is_fast else 0
