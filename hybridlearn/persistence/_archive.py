@@ -45,7 +45,7 @@ def write_archive(path: Path, parts: dict[str, bytes], about: dict[str, Any]) ->
     manifest = json.dumps({"format": FORMAT, **about, "files": files}, indent=1).encode()
     with replacing(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         for name, part in {MANIFEST: manifest, **parts}.items():
-            # no dates: equal models are equal files
+            # no dates: equal models are equal files (but for parts of skops, which numbers what it stores by chance)
             archive.writestr(zipfile.ZipInfo(name), part)
 
 

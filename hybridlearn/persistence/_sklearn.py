@@ -85,10 +85,12 @@ def tree_of(state: dict[str, Any]) -> Any:
         raise ModelFileError("a tree has other outputs than it says")
     if state["values"].shape != (len(nodes), n_outputs, n_classes.max()) or state["node_count"] != len(nodes):
         raise ModelFileError("a tree has other nodes than it says")
-    depth = depth_of(nodes["left_child"], nodes["right_child"], nodes["left_child"] < 0)
+    # scikit-learn's test, to the letter: what it takes for a branch must lead somewhere
+    is_leaf = nodes["left_child"] == -1
+    depth = depth_of(nodes["left_child"], nodes["right_child"], is_leaf)
     if not depth <= state["max_depth"] <= len(nodes):
         raise ModelFileError("a tree has another depth than it says")
-    inner = nodes["feature"][nodes["left_child"] >= 0]
+    inner = nodes["feature"][~is_leaf]
     if ((inner < 0) | (inner >= n_features)).any():
         raise ModelFileError("a tree asks for a feature that there is not")
     tree = class_of("sklearn.tree._tree:Tree", {})(n_features, n_classes, n_outputs)

@@ -162,6 +162,7 @@ def at(name: str, place: int, number: int) -> Callable[[dict[str, Any]], None]:
         (at("left_child", 0, 10**6), "lead nowhere"),
         (at("right_child", 0, -5), "lead nowhere"),
         (at("left_child", 0, 0), "lead nowhere"),
+        (at("left_child", -1, -129), "lead nowhere"),
         (at("right_child", 0, 1), "grow together"),
         (at("feature", 0, 3), "asks for a feature"),
         (at("feature", 0, -1), "asks for a feature"),

@@ -70,3 +70,22 @@ def test_forged_files_and_a_sample_of_mutants(honest: Path) -> None:
 def test_mutants(process: int, honest: Path) -> None:
     each = ALL // PROCESSES
     check(came_of(honest, 1 + process * each, 1 + (process + 1) * each))
+
+
+BITES = """
+import pickle
+from _mutants import PICKLE, Watch
+watch = Watch()
+watch.is_on = True
+pickle.loads(PICKLE)
+exec("import wave")
+open("written", "w").close()
+watch.is_on = False
+print(*{event.partition(" ")[0] for event in watch.seen})
+"""
+
+
+def test_the_watch_sees_what_it_is_to_see(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    seen = set(run_python("-c", BITES).split())
+    assert seen >= {"pickle.find_class", "os.system", "exec", "compile", "import", "open"}
