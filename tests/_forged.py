@@ -202,6 +202,10 @@ ARGUMENTS = skops("Tuple", "builtins", "tuple", content=[TEXT])
 METHOD = skops("Method", "builtins", "str", content={"func": "format", "obj": TEXT})
 PARTIAL = {"func": SYSTEM, "args": ARGUMENTS, "kwds": TEXT, "namespace": TEXT}
 SCHEMA = "hybridlearn:Schema"
+ROWS = np.zeros((10_000, 1))
+NEIGHBOURS = mapping(
+    data=ref(0), kind="KDTree", leaf_size=5000, metric="euclidean", settings=ref(1), sample_weight=None
+)
 MANY_OUTPUTS = mapping(n_features=1, n_outputs=10**6, n_classes=ref(0), nodes=ref(0))
 BEYOND = mapping(key=ref(0), pos=10**6)
 RANDOM = mapping(bit_generator="MT19937", state=ref(1), has_gauss=0, gauss=0.0)
@@ -275,6 +279,20 @@ FORGED: dict[str, tuple[Forge, str]] = {
     "a number for many rows": (
         nodes(range_index(10**9), {"is": "frame", "columns": [column_of(1.0)], "index": ref(0), "names": ref(0)}),
         "where a ndarray should be",
+    ),
+    # what would fill the memory
+    "an array many times": (nodes(*[cells("a")] * 1000, a=ROWS), "damaged"),
+    "bytes many times": (
+        nodes(cells("a"), *[{"is": "bytes", "array": ref(0)}] * 1000, a=ROWS),
+        "far more of its arrays than it holds",
+    ),
+    "a tree many times": (
+        nodes(cells("a"), mapping(), NEIGHBOURS, *[{"is": "neighbours", "state": ref(2)}] * 1000, a=ROWS),
+        "far more of its arrays than it holds",
+    ),
+    "a part many times": (
+        nodes(*[{"is": "booster", "part": "objects.json"}] * 2),
+        "is asked for twice",
     ),
     # what would take for ever
     "a tangle as a key": (nodes(*doubled("tuple"), listed([ref(60), 1], kind="dict")), "is no key"),

@@ -65,7 +65,9 @@ class Archive:
         if self._infos[MANIFEST].file_size > _LARGEST_MANIFEST:
             raise ModelFileError("its manifest is too large")
         self.manifest = _read_manifest(self._zip.read(MANIFEST))
+        self.size = size
         self._files = self.manifest["files"]
+        self._unread = set(self._files)
         if set(self._files) != set(self._infos) - {MANIFEST}:
             raise ModelFileError("it holds other parts than its manifest says")
         for name, told in self._files.items():
@@ -75,9 +77,10 @@ class Archive:
                 raise ModelFileError(f"part {name!r} has another size than the manifest says")
 
     def read(self, name: str) -> bytes:
-        """The bytes of a part."""
-        if name not in self._files:
-            raise ModelFileError(f"part {name!r} is missing")
+        """The bytes of a part, once: many of one would be more than the file holds."""
+        if name not in self._unread:
+            raise ModelFileError(f"part {name!r} is {'asked for twice' if name in self._files else 'missing'}")
+        self._unread.remove(name)
         part = self._zip.read(name)
         if sha256(part).hexdigest() != self._files[name]["sha256"]:
             raise ModelFileError(f"part {name!r} has been altered: its hash is not that of the manifest")

@@ -53,6 +53,8 @@ class _Decoder:
         self.trusted = trusted
         self.arrays = load_arrays(archive.read("arrays.safetensors"))
         self.made: list[Any] = []
+        # bytes that may still be copied from one thing into another: many copies of one are a bomb
+        self.left = 4 * archive.size
 
     def value(self, value: Any) -> Any:
         """A plain value, or what a reference means."""
@@ -73,7 +75,14 @@ class _Decoder:
         found = self.value(value)
         if type(found) is not cls:
             raise ModelFileError(f"it holds a {type(found).__name__} where a {cls.__name__} should be")
+        self.spend(found)
         return found
+
+    def spend(self, thing: Any) -> None:
+        """Count a thing that is to be copied."""
+        self.left -= thing.nbytes if isinstance(thing, np.ndarray) else 0
+        if self.left < 0:
+            raise ModelFileError("it makes far more of its arrays than it holds")
 
     def make(self, node: dict[str, Any]) -> Any:
         """The object of a node."""
@@ -93,7 +102,8 @@ class _Decoder:
     # numpy and pandas
 
     def array(self, node: dict[str, Any]) -> np.ndarray:
-        return unpack(node, self.arrays[node["array"]])
+        # each has one node, which takes it
+        return unpack(node, self.arrays.pop(node["array"]))
 
     def objects(self, node: dict[str, Any]) -> np.ndarray:
         array = np.empty(len(node["items"]), dtype=object)
@@ -223,6 +233,13 @@ class _Decoder:
             raise ModelFileError("an attribute has a name that none can have")
         return state
 
+    def copied(self, node: dict[str, Any]) -> dict[str, Any]:
+        """State whose arrays are copied into what is built of it."""
+        state = self.state(node)
+        for value in state.values():
+            self.spend(value)
+        return state
+
 
 def _key(thing: Any) -> Any:
     """What is to be looked up by its hash, which must not be a tangle of tuples."""
@@ -250,7 +267,7 @@ _MAKERS: dict[str, Callable[[_Decoder, dict[str, Any]], Any]] = {
     "index": _Decoder.index,
     "masked": _Decoder.masked,
     "module": _Decoder.module,
-    "neighbours": lambda self, node: neighbours_of(self.state(node)),
+    "neighbours": lambda self, node: neighbours_of(self.copied(node)),
     "object": _Decoder.object,
     "objects": _Decoder.objects,
     "parameter": _Decoder.parameter,
@@ -264,6 +281,6 @@ _MAKERS: dict[str, Callable[[_Decoder, dict[str, Any]], Any]] = {
     "slice": lambda self, node: slice(*self.values(node["items"])),
     "sparse": _Decoder.sparse,
     "tensor": _Decoder.tensor,
-    "tree": lambda self, node: tree_of(self.state(node)),
+    "tree": lambda self, node: tree_of(self.copied(node)),
     "type of dtype": lambda self, node: dtype_of(node["dtype"]).type,
 }

@@ -22,7 +22,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from hybridlearn import BoostedTreesClassifier, HybridClassifier, TabularMLPClassifier
 from hybridlearn.persistence import save
 
-SAMPLE, ALL, PROCESSES = 300, 10_000, 8
+SAMPLE, ALL, PROCESSES = 200, 10_000, 8
 
 
 @pytest.fixture(scope="session")
