@@ -189,7 +189,7 @@ def answers(model: Any) -> dict[str, Any]:
     if hasattr(model, "oof_"):
         said |= {"oof": model.oof_.frame, "ledger": model.ledger_.frame}
         # who came fitted is vouched for
-        model.ledger_.assert_leak_free(trust=model.oof_.members if model.cv == "prefit" else ())
+        model.ledger_.assert_leak_free(trust=model.oof_.members if getattr(model, "cv", None) == "prefit" else ())
     return said
 
 
