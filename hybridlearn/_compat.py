@@ -12,8 +12,10 @@ from sklearn import get_config
 from sklearn.base import BaseEstimator
 from sklearn.base import _fit_context as fit_context
 from sklearn.callback import CallbackContext, CallbackSupportMixin
+from sklearn.utils._metadata_requests import MethodMetadataRequest
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils._repr_html.estimator import _VisualBlock
+from sklearn.utils.metadata_routing import MetadataRequest
 from sklearn.utils.metaestimators import _BaseComposition as BaseComposition
 from sklearn.utils.validation import _check_sample_weight as check_sample_weight
 
@@ -27,8 +29,11 @@ __all__ = [
     "fit_context",
     "has_callbacks",
     "integer",
+    "lasting_state",
     "parallel_block",
     "real",
+    "request_again",
+    "requests_of",
     "start_callbacks",
     "validate_params",
 ]
@@ -48,6 +53,29 @@ def start_callbacks(estimator: CallbackSupportMixin, n_tasks: int | None) -> Cal
 def has_callbacks(estimator: CallbackSupportMixin) -> bool:
     """Whether ``set_callbacks`` gave it any."""
     return bool(getattr(estimator, "_skl_callbacks", None))
+
+
+def lasting_state(state: dict[str, Any]) -> dict[str, Any]:
+    """What of an estimator's attributes is its own: no callbacks, which belong to a fit, no requests, no version."""
+    passing = ("_metadata_request", "_sklearn_version")
+    return {name: v for name, v in state.items() if name not in passing and not name.startswith("_skl_callback")}
+
+
+def requests_of(estimator: Any) -> dict[str, dict[str, Any]] | None:
+    """What its ``set_fit_request`` and their like were told, by method and parameter; None where nothing was."""
+    told = vars(estimator).get("_metadata_request")
+    if told is None:
+        return None
+    return {name: dict(of.requests) for name, of in vars(told).items() if isinstance(of, MethodMetadataRequest)}
+
+
+def request_again(estimator: Any, requests: dict[str, dict[str, Any]]) -> None:
+    """Give an estimator what :func:`requests_of` told of another."""
+    told = MetadataRequest(owner=estimator)
+    for method, of in requests.items():
+        for parameter, alias in of.items():
+            getattr(told, method).add_request(param=parameter, alias=alias)
+    vars(estimator)["_metadata_request"] = told
 
 
 def parallel_block(members: list[tuple[str, Any]]) -> _VisualBlock:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from hybridlearn._compat import lasting_state, requests_of
 from hybridlearn.table import row_hashes
 
 _PLAIN = (bool, int, float, complex, str, bytes, bytearray, type(None), type(...))
@@ -79,8 +80,9 @@ class Identities:
             return "sparse", thing.format, thing.shape, [self.of(a) for a in (rows.data, rows.indices, rows.indptr)]
         if hasattr(thing, "get_params"):
             # what it was given, and what it has learned where it comes fitted
-            state = {name: value for name, value in vars(thing).items() if not name.startswith("_skl_callback")}
-            return self._name(type(thing)), [(name, self.of(state[name])) for name in sorted(state)]
+            state = lasting_state(vars(thing))
+            told = [(name, self.of(state[name])) for name in sorted(state)]
+            return self._name(type(thing)), told, self.of(requests_of(thing))
         if type(thing).__module__.partition(".")[0] == "torch" and hasattr(thing, "detach"):
             return "tensor", self.of(thing.detach().cpu().numpy())
         return self._of_object(thing)

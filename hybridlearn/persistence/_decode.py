@@ -15,6 +15,7 @@ import sklearn
 from safetensors.numpy import load as load_arrays
 from sklearn.utils import Bunch
 
+from hybridlearn._compat import request_again
 from hybridlearn.persistence._archive import Archive, ModelFileError
 from hybridlearn.persistence._arrays import dtype_of, unpack
 from hybridlearn.persistence._booster import check_booster
@@ -224,6 +225,8 @@ class _Decoder:
             thing.__setstate__({**self.state(node), "_sklearn_version": sklearn.__version__})
         else:
             vars(thing).update(self.state(node))
+        if "requests" in node:
+            request_again(thing, self.one(dict, node["requests"]))
         check_trees(thing)
         return thing
 

@@ -16,6 +16,7 @@ from safetensors.numpy import save as save_arrays
 from scipy.sparse import issparse, sparray
 from sklearn.utils import Bunch
 
+from hybridlearn._compat import lasting_state, requests_of
 from hybridlearn.persistence._archive import NotStorableError
 from hybridlearn.persistence._arrays import describe, pack
 from hybridlearn.persistence._booster import check_booster
@@ -221,7 +222,9 @@ class _Encoder:
         if name in ("sklearn.neighbors:KDTree", "sklearn.neighbors:BallTree"):
             return {"is": "neighbours", "state": self.value(neighbours_state(thing, path), path)}
         if name is not None:
-            return {"is": "object", "class": name, "state": self.value(_object_state(thing), path)}
+            node = {"is": "object", "class": name, "state": self.value(_object_state(thing), path)}
+            requests = requests_of(thing)
+            return node if requests is None else {**node, "requests": self.value(requests, path)}
         if isinstance(thing, FunctionType) and "<" not in thing.__qualname__:
             return {"is": "function", "name": function_name(thing)}
         return {"is": "sklearn", "part": self.blob("sklearn", "skops", dump_sklearn(thing, path))}
@@ -275,6 +278,4 @@ def _module_state(module: Any, path: str) -> dict[str, Any]:
 
 
 def _object_state(thing: Any) -> dict[str, Any]:
-    # callbacks belong to a fit, not to what came of it
-    state = thing.__getstate__() if rebuilds(type(thing)) else vars(thing)
-    return {n: value for n, value in state.items() if not n.startswith("_skl_callback") and n != "_sklearn_version"}
+    return lasting_state(thing.__getstate__() if rebuilds(type(thing)) else vars(thing))

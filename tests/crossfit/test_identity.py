@@ -13,6 +13,8 @@ import pandas as pd
 import pytest
 import torch
 from scipy import sparse
+from sklearn import config_context
+from sklearn.base import clone
 from sklearn.datasets import load_iris
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.frozen import FrozenEstimator
@@ -140,3 +142,11 @@ def test_the_code_that_was_met_is_told() -> None:
     identities.key([FunctionTransformer(np.log), TabularMLPClassifier])
     assert {"sklearn.preprocessing._function_transformer:FunctionTransformer"} <= set(identities.named)
     assert TabularMLPClassifier in identities.named.values()
+
+
+def test_what_was_requested_counts() -> None:
+    plain, keys = LogisticRegression(), []
+    with config_context(enable_metadata_routing=True):
+        keys = [key(clone(plain).set_fit_request(sample_weight=told)) for told in (True, True, False, "weight")]
+    assert keys[0] == keys[1]
+    assert len({key(plain), *keys}) == 4
