@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         TabularResNetClassifier,
         TabularResNetRegressor,
     )
+    from hybridlearn.persistence import load, save
     from hybridlearn.table import TableEncoder
     from hybridlearn.trees import BoostedTreesClassifier, BoostedTreesRegressor
 
@@ -68,7 +69,9 @@ _ROOM_OF = {
     "cross_fit": "crossfit",
     "fit_many": "crossfit",
     "leak_canary": "crossfit",
+    "load": "persistence",
     "margin": "crossfit",
+    "save": "persistence",
 }
 
 __all__ = [
@@ -100,7 +103,9 @@ __all__ = [
     "cross_fit",
     "fit_many",
     "leak_canary",
+    "load",
     "margin",
+    "save",
 ]
 
 
