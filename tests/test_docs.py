@@ -60,7 +60,7 @@ def dead_links(document: Path) -> list[str]:
 
 
 def notebook_faults(notebook: dict[str, Any]) -> list[str]:
-    """Cells of code that were not run, not in their order, or that ended in an error."""
+    """Cells of code that were not run, not in their order, or ended in an error, or warned of files of a machine."""
     cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
     faults = [
         f"cell {i} has number {cell['execution_count']}"
@@ -68,7 +68,8 @@ def notebook_faults(notebook: dict[str, Any]) -> list[str]:
         if cell["execution_count"] != i
     ]
     outputs = [(i, output) for i, cell in enumerate(cells, start=1) for output in cell["outputs"]]
-    return faults + [f"cell {i} fails" for i, output in outputs if output["output_type"] == "error"]
+    faults += [f"cell {i} fails" for i, output in outputs if output["output_type"] == "error"]
+    return faults + [f"cell {i} says something on stderr" for i, output in outputs if output.get("name") == "stderr"]
 
 
 def name_of(document: Path) -> str:
@@ -104,8 +105,8 @@ def test_a_cell_that_was_not_run_or_failed_is_noticed() -> None:
 
     good = [cell(1), {"cell_type": "markdown"}, cell(2, output_type="stream", name="stdout")]
     assert notebook_faults({"cells": good}) == []
-    bad = [cell(1), cell(None), cell(3, output_type="error")]
-    assert len(notebook_faults({"cells": bad})) == 2
+    bad = [cell(1), cell(None), cell(3, output_type="error"), cell(4, output_type="stream", name="stderr")]
+    assert len(notebook_faults({"cells": bad})) == 3
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
