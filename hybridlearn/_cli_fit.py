@@ -15,6 +15,7 @@ from ._cli_tables import TableFile, open_table
 from ._device import resolve_device
 from .crossfit import MemberError
 from .persistence import save
+from .training import load_optimiser
 
 __all__ = ["fit"]
 
@@ -160,6 +161,8 @@ def _estimator(arguments: argparse.Namespace, target: _Target) -> Any:
 
 
 def _fit(estimator: Any, X: pd.DataFrame, target: _Target, given: dict[str, pd.Series]) -> None:
+    # what a process loads once is not what --time-limit limits: under a short one, little else would be done
+    load_optimiser()
     try:
         estimator.fit(X, target.values, **given)
     except MemberError:

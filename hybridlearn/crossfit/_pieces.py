@@ -86,7 +86,9 @@ class Pieces:
     @classmethod
     def in_folder(cls, folder: str | PathLike[str], time_limit: float | None = None) -> Self:
         """Those of a folder, which is made where there is none."""
-        path = Path(folder)
+        if not str(folder):
+            raise ValueError("checkpoint='' names no folder; '.' is the one you are in")
+        path = Path(folder).expanduser()
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:

@@ -74,6 +74,8 @@ def save(model: Any, path: str | PathLike[str], *, notes: dict[str, str] | None 
     kept = dict(notes or {})
     if not all(isinstance(text, str) for item in kept.items() for text in item):
         raise TypeError(f"notes must be texts by names, got {notes!r}")
+    if isinstance(model, type):
+        raise TypeError(f"save needs an estimator, and {model.__name__} is a class; did you forget its parentheses?")
     told = {"model": type(model).__name__, "versions": versions(), "notes": kept}
     write_archive(Path(path), encode(model), told)
 

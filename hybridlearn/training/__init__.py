@@ -2,6 +2,7 @@
 
 from hybridlearn.training._batches import TensorBatches, TensorTable
 from hybridlearn.training._infer import infer, infer_together
+from hybridlearn.training._load import load_optimiser
 from hybridlearn.training._net import DivergedError, WeightedNet
 from hybridlearn.training._together import program_size, train_together
 from hybridlearn.training._train import History, Moments, Task, Trained, TrainingSettings, train
@@ -18,6 +19,7 @@ __all__ = [
     "WeightedNet",
     "infer",
     "infer_together",
+    "load_optimiser",
     "program_size",
     "train",
     "train_together",

@@ -14,6 +14,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from hybridlearn._random import torch_seed
 from hybridlearn.training._batches import EVALUATION_ROWS, StackedBatches, StackedPart, StackedTable, TensorBatches
+from hybridlearn.training._load import load_optimiser
 from hybridlearn.training._net import (
     DivergedError,
     Patience,
@@ -51,6 +52,7 @@ class Built(NamedTuple):
 
 def build_loss(task: Task) -> Built:
     """Build the module of a task as :func:`hybridlearn.training.train` does."""
+    load_optimiser()
     with torch_seed(task.settings.seed, []):
         module = task.build_module()
         return Built(task, LossOf(module, task.criterion, task.settings.device), torch.get_rng_state())

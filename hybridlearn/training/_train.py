@@ -17,6 +17,7 @@ from hybridlearn._clock import Deadline
 from hybridlearn._device import alone_on, cuda_indices
 from hybridlearn._random import torch_seed
 from hybridlearn.training._batches import TensorTable
+from hybridlearn.training._load import load_optimiser
 from hybridlearn.training._net import Averaging, DivergedError, Patience, Punctuality, StopTraining, WeightedNet
 
 History = list[dict[str, float]]
@@ -161,6 +162,7 @@ def train(
     DivergedError
         When the loss becomes infinite or NaN; names the learning rate.
     """
+    load_optimiser()
     with torch_seed(settings.seed, cuda_indices(settings.device)), alone_on(settings.device):
         net = _build_net(build_module(), criterion, valid_rows, settings, on_epoch)
         net.initialize()

@@ -265,6 +265,15 @@ def test_a_checkpoint_that_is_no_folder_is_named(tmp_path: Path) -> None:
         HybridClassifier(estimators=MEMBERS, checkpoint=tmp_path / "file").fit(X, Y)
 
 
+def test_a_checkpoint_is_a_folder_as_a_shell_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    HybridClassifier(estimators=MEMBERS[:1], cv=2, checkpoint="~/pieces").fit(X, Y)
+    assert [path.name for path in tmp_path.iterdir()] == ["pieces"]
+    with pytest.raises(ValueError, match="checkpoint='' names no folder"):
+        HybridClassifier(estimators=MEMBERS[:1], cv=2, checkpoint="").fit(X, Y)
+
+
 CHILD = """
 import resource, sys, warnings
 sys.path.insert(0, sys.argv[1])

@@ -180,3 +180,9 @@ def test_a_model_file_of_an_earlier_version_says_what_it_said(name: str) -> None
 
 def test_there_are_model_files_of_every_kind() -> None:
     assert len(json.loads((MODELS / "margins.json").read_text())) == len(list(MODELS.glob("*.hybrid"))) >= 14
+
+
+def test_a_class_is_no_estimator(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match="LogisticRegression is a class; did you forget its parentheses"):
+        save(LogisticRegression, tmp_path / "model")
+    assert list(tmp_path.iterdir()) == []
