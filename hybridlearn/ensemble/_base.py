@@ -19,7 +19,7 @@ from hybridlearn._docs import also_takes
 from hybridlearn._extras import require
 from hybridlearn._fitting import whole_fit
 from hybridlearn._progress import FitProgress
-from hybridlearn._protocols import StopsEarly
+from hybridlearn._protocols import FitsTogether, StopsEarly
 from hybridlearn._random import RandomState, draw_seed, seed_nested
 from hybridlearn._splits import Split
 from hybridlearn.crossfit import (
@@ -39,6 +39,7 @@ from hybridlearn.ensemble._assembly import Assembly, Calibrated, leaderboard
 from hybridlearn.ensemble._blend import Blend
 from hybridlearn.ensemble._time import reserve
 from hybridlearn.table import Schema, TrainingRows, read_raw_table, read_training_rows
+from hybridlearn.training import load_optimiser
 
 Members = list[tuple[str, Any]]
 
@@ -222,6 +223,9 @@ class BaseEnsemble(BaseMeta):
         deadline = Deadline.after(self.time_limit)
         self._check_parameters()
         check_scoring(self, self.scoring)
+        if deadline is not None and any(isinstance(member, FitsTogether) for _, member in self._inner_estimators()):
+            # at once: it would be taken for the pace of the first net, and leave no time to ask for that of the others
+            load_optimiser()
         work = replace(self._read_work(X, y, sample_weight, groups, time), deadline=deadline)
         self._check_target()
         check_can_score(work.rows.target, work.rows.weight, work.classes, self.scoring)
