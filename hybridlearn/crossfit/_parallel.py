@@ -6,7 +6,7 @@ import sys
 import time
 import warnings
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from joblib import Parallel, cpu_count, delayed, effective_n_jobs
@@ -77,11 +77,13 @@ def _threads(n_threads: int) -> Iterator[None]:
     torch = sys.modules.get("torch")
     before = torch.get_num_threads() if torch else 0
     pools = ThreadpoolController()
-    with pools.limit(limits={pool.prefix: min(n_threads, pool.num_threads) for pool in pools.lib_controllers}):
+    limits = {pool.prefix: n_threads for pool in pools.lib_controllers if pool.num_threads > n_threads}
+    # who has nothing to bound has nothing to give back either: a thread that ends late would undo what others have set
+    with pools.limit(limits=limits) if limits else nullcontext():
         try:
-            if torch:
-                torch.set_num_threads(min(n_threads, before))
+            if torch and before > n_threads:
+                torch.set_num_threads(n_threads)
             yield
         finally:
-            if torch:
+            if torch and before > n_threads:
                 torch.set_num_threads(before)
