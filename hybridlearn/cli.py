@@ -8,8 +8,10 @@ import math
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
+from importlib import import_module
 from importlib.metadata import version
 from pathlib import Path
 from types import FrameType
@@ -128,7 +130,7 @@ def _add_fit(commands: Any) -> None:
     fit.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:0, ...")
     fit.add_argument("--seed", type=_seed, default=0, metavar="N", help="decides all that is random")
     fit.add_argument("--jobs", type=_jobs, default=1, metavar="N", help="processes; -1 for one a core")
-    fit.set_defaults(run=_fit)
+    fit.set_defaults(run=partial(_told, "fit", "_cli_fit"))
 
 
 def _add_predict(commands: Any) -> None:
@@ -138,7 +140,7 @@ def _add_predict(commands: Any) -> None:
     predict.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="table that is written")
     predict.add_argument("--proba", action="store_true", help="with the probability of each class")
     _add_chunks(predict)
-    predict.set_defaults(run=_predict)
+    predict.set_defaults(run=partial(_told, "predict", "_cli_models"))
 
 
 def _add_evaluate(commands: Any) -> None:
@@ -147,13 +149,13 @@ def _add_evaluate(commands: Any) -> None:
     _add_table(evaluate)
     evaluate.add_argument("--target", metavar="COLUMN", help="if it has another name than in the fit")
     _add_chunks(evaluate)
-    evaluate.set_defaults(run=_evaluate)
+    evaluate.set_defaults(run=partial(_told, "evaluate", "_cli_models"))
 
 
 def _add_show(commands: Any) -> None:
     show = _add_command(commands, "show", "Tell what is in a model file.")
     _add_model(show)
-    show.set_defaults(run=_show)
+    show.set_defaults(run=partial(_told, "show", "_cli_models"))
 
 
 def _add_model(command: Any) -> None:
@@ -214,37 +216,13 @@ def _separator(text: str) -> str:
     return sep
 
 
-def _fit(arguments: argparse.Namespace) -> int:
-    from ._cli_fit import fit
-
-    return _told("fit", fit, arguments)
-
-
-def _predict(arguments: argparse.Namespace) -> int:
-    from ._cli_models import predict
-
-    return _told("predict", predict, arguments)
-
-
-def _evaluate(arguments: argparse.Namespace) -> int:
-    from ._cli_models import evaluate
-
-    return _told("evaluate", evaluate, arguments)
-
-
-def _show(arguments: argparse.Namespace) -> int:
-    from ._cli_models import show
-
-    return _told("show", show, arguments)
-
-
-def _told(command: str, run: Callable[[argparse.Namespace], None], arguments: argparse.Namespace) -> int:
-    """Run a command; what its user did wrong, and what it warns of, are told in a line each."""
+def _told(command: str, module: str, arguments: argparse.Namespace) -> int:
+    """Run a command of a module; what its user did wrong, and what it warns of, are told in a line each."""
     from ._cli_errors import UserError, one_line_warnings
 
     try:
         with one_line_warnings(command):
-            run(arguments)
+            getattr(import_module(f"hybridlearn.{module}"), command)(arguments)
     except UserError as error:
         return _fail(command, error)
     return 0

@@ -1,4 +1,4 @@
-"""A clock that only made-up members move: no test waits, none hangs on the machine."""
+"""Clocks that only made-up members move, or a look: no test waits, none hangs on the machine."""
 
 from __future__ import annotations
 
@@ -21,6 +21,14 @@ class Clock:
 
 
 CLOCK = Clock()
+
+
+class Ticking(Clock):
+    """A clock that goes on by a second each time somebody looks at it."""
+
+    def __call__(self) -> float:
+        self.seconds += 1
+        return self.seconds
 
 
 class Slow(ClassifierMixin, BaseEstimator):

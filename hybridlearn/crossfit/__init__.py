@@ -7,7 +7,6 @@ from hybridlearn.crossfit._engine import (
     collect,
     cross_fit,
     cross_fit_rows,
-    fit_all,
     fit_in_time,
     warn_unweighted,
 )
@@ -54,7 +53,6 @@ __all__ = [
     "collect",
     "cross_fit",
     "cross_fit_rows",
-    "fit_all",
     "fit_in_time",
     "fit_many",
     "fit_model",

@@ -251,29 +251,6 @@ def warn_unweighted(members: Members, weighted: bool) -> None:
         )
 
 
-def fit_all(
-    fits: Sequence[FoldFit],
-    *,
-    n_classes: int,
-    weighted: bool,
-    seed: int,
-    running: Running,
-    on_fit: Callable[[str], object],
-) -> list[FittedFold]:
-    """Do the fits, those of one likeness as one: what each leaves behind, in their order.
-
-    There is no deadline to them: see :func:`fit_in_time`.
-
-    Raises
-    ------
-    MemberError
-        The first, at once.
-    """
-    how = {"n_classes": n_classes, "weighted": weighted, "seed": seed}
-    parts, _ = fit_in_time(fits, how, replace(running, deadline=None), on_fit=on_fit)
-    return [parts[i] for i in range(len(fits))]
-
-
 def fit_in_time(
     fits: Sequence[FoldFit],
     how: dict[str, Any],
@@ -283,13 +260,13 @@ def fit_in_time(
     least: int | None = None,
     is_needed: bool = True,
 ) -> tuple[dict[int, FittedFold], dict[str, str]]:
-    """Do the fits that there is time for: what each leaves behind, by its position, and what was cut by name.
+    """Do the fits that there is time for, those of one likeness as one.
 
     Parameters
     ----------
     fits : sequence of FoldFit
     how : dict
-        ``n_classes``, ``weighted`` and ``seed``, as :func:`fit_all` takes them.
+        ``n_classes`` (0 in regression), ``weighted`` (whether the user gave weights) and ``seed``.
     running : Running
         Without a deadline all fits are done.
     on_fit : callable
@@ -298,6 +275,13 @@ def fit_in_time(
         Of a member, how many fits make it useful; those of one that has fewer are left out. Default: all.
     is_needed : bool, default=True
         Whether a member must be fitted, however long it takes.
+
+    Returns
+    -------
+    parts : dict of int to FittedFold
+        What each leaves behind, by its position.
+    cut : dict of str to str
+        What was cut, by name.
 
     Raises
     ------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 from typing import Any, Self
@@ -78,10 +78,13 @@ class Pieces:
     folder : Path
     time_limit : float or None
         Of all the fit: under another one, members are cut at other shares.
+    identities : Identities
+        Of what was asked for so far, as the table, which is that of all units.
     """
 
     folder: Path
     time_limit: float | None = None
+    identities: Identities = field(default_factory=Identities, repr=False, compare=False)
 
     @classmethod
     def in_folder(cls, folder: str | PathLike[str], time_limit: float | None = None) -> Self:
@@ -95,14 +98,14 @@ class Pieces:
             raise ValueError(f"checkpoint={str(folder)!r} is no folder and cannot be made one: {error}") from error
         return cls(path, time_limit)
 
-    def piece(self, identities: Identities, unit: Sequence[FoldFit], how: dict[str, Any]) -> Piece:
+    def piece(self, unit: Sequence[FoldFit], how: dict[str, Any]) -> Piece:
         """Where a unit is kept."""
         try:
             fits = [(fit.known_as or fit.estimator, *_told(fit.rows), *fit.split) for fit in unit]
-            key = identities.key([versions(), self.time_limit, sorted(how.items()), fits])
+            key = self.identities.key([versions(), self.time_limit, sorted(how.items()), fits])
         except NoIdentityError as error:
             return Piece(self.folder, reason=str(error))
-        return Piece(self.folder, key, tuple(identities.named.values()))
+        return Piece(self.folder, key, tuple(self.identities.named.values()))
 
     def seed(self, rows: TrainingRows, of: list[Any]) -> int:
         """The seed that was drawn for the first fit of these rows and things, and is that of the next ones too.
@@ -114,7 +117,7 @@ class Pieces:
             What else the fit hangs on.
         """
         try:
-            key = Identities().key([versions(), _told(rows), of])
+            key = self.identities.key([versions(), _told(rows), of])
         except NoIdentityError as error:
             warnings.warn(
                 f"the seed of the fit cannot be kept ({error}); give random_state, lest the next fit draws another and "

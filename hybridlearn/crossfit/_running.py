@@ -10,7 +10,6 @@ from typing import Any
 from joblib import delayed
 
 from hybridlearn._clock import Deadline
-from hybridlearn.crossfit._identity import Identities
 from hybridlearn.crossfit._member import FoldFit
 from hybridlearn.crossfit._parallel import run_jobs
 from hybridlearn.crossfit._pieces import Pieces, fit_and_keep
@@ -49,8 +48,7 @@ def run_units(units: list[list[FoldFit]], how: dict[str, Any], running: Running)
     if running.pieces is None:
         yield from run_jobs([delayed(fit_unit)(unit, **how) for unit in units], running.n_jobs)
         return
-    identities = Identities()
-    pieces = [running.pieces.piece(identities, unit, how) for unit in units]
+    pieces = [running.pieces.piece(unit, how) for unit in units]
     kept = [piece.find(len(unit)) for piece, unit in zip(pieces, units, strict=True)]
     everything = zip(pieces, units, kept, strict=True)
     jobs = [delayed(fit_and_keep)(piece, unit, how) for piece, unit, found in everything if found is None]

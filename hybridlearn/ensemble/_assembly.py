@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from hybridlearn._clock import Deadline
+from hybridlearn._row_losses import row_losses
 from hybridlearn.crossfit import BLEND, Entry, OutOfFold, score_margin
 from hybridlearn.ensemble._blend import Blend, equal_weights, fit_blend, fit_temperature
-from hybridlearn.ensemble._loss import row_losses
 from hybridlearn.ensemble._time import LearnInTime
 from hybridlearn.table import take_rows
 

@@ -153,11 +153,8 @@ class BaseBagging(BaseEnsemble):
         ((_, estimator),) = members
         weighs = takes_weights(estimator)
         fits = [FoldFit(NAME, seed_nested(clone(estimator), rng), *_drawn(rows, bag, weighs)) for bag in bags]
-        how = {
-            "n_classes": work.n_classes,
-            "weighted": work.weighted or (weighs and self.resample == "bootstrap"),
-            "seed": work.seed,
-        }
+        # a row that was drawn twice has a weight
+        how = work.how | {"weighted": work.weighted or (weighs and self.resample == "bootstrap")}
         parts_of, cut = fit_in_time(
             fits,
             how,

@@ -75,6 +75,11 @@ class Work:
         """0 in regression."""
         return 0 if self.classes is None else len(self.classes)
 
+    @property
+    def how(self) -> dict[str, Any]:
+        """How its fits are done, as :func:`hybridlearn.crossfit.fit_in_time` takes it."""
+        return {"n_classes": self.n_classes, "weighted": self.weighted, "seed": self.seed}
+
 
 class BaseMeta(CallbackSupportMixin, BaseComposition):
     """What hands a table on to other estimators."""
@@ -379,8 +384,7 @@ def refitted(
         if (fitted := longest.get(name)) is not None
         for _ in range(n_each)
     ]
-    how = {"n_classes": work.n_classes, "weighted": work.weighted, "seed": work.seed}
-    parts, _ = fit_in_time(fits, how, running, on_fit=lambda name: None, least=1, is_needed=False)
+    parts, _ = fit_in_time(fits, work.how, running, on_fit=lambda name: None, least=1, is_needed=False)
     models: dict[str, list[FoldModel]] = {name: [] for name in longest}
     for i, part in sorted(parts.items()):
         models[fits[i].name].append(part.model)

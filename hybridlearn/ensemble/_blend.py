@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import minimize, minimize_scalar, nnls
 
-from hybridlearn.ensemble._loss import log_loss_gradient, mean_loss, row_losses
+from hybridlearn._row_losses import row_losses
+from hybridlearn.ensemble._loss import log_loss_gradient, mean_loss
 
 _LOG_TEMPERATURE_BOUNDS = (np.log(0.05), np.log(20.0))
 _N_BAGS = 10

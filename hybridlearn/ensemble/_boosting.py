@@ -192,12 +192,9 @@ class BaseBoosting(BaseOfMembers):
         found: dict[tuple[int, str, int], list[FittedFold]] = defaultdict(list)
         cut: dict[str, str] = {}
         for is_among_classes in fits:
-            how = {
-                "n_classes": work.n_classes if is_among_classes else 0,
-                # the Hessian is a weight
-                "weighted": work.weighted or (not is_among_classes and work.n_classes > 0),
-                "seed": work.seed,
-            }
+            # the Hessian is a weight
+            steps = {"n_classes": 0, "weighted": work.weighted or work.n_classes > 0}
+            how = work.how if is_among_classes else work.how | steps
             fitted, told = fit_in_time(
                 fits[is_among_classes],
                 how,

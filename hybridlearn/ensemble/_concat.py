@@ -24,7 +24,7 @@ from hybridlearn.crossfit import (
     FoldModel,
     check_is_estimator,
     check_task,
-    fit_all,
+    fit_in_time,
     fit_model,
     no_news_of_levels,
     warn_unweighted,
@@ -171,16 +171,13 @@ class BaseConcat(BaseComposed, BaseMeta):
             [FoldFit(name, seed_nested(clone(part), rng), rows, split) for name, part in members] for split in splits
         ]
         with self._progress(len(members) * len(splits)) as progress:
-            learned = iter(
-                fit_all(
-                    [fit for own in fits for fit in own if isinstance(fit.estimator, Embedder)],
-                    n_classes=work.n_classes,
-                    weighted=work.weighted,
-                    running=self._running(),
-                    seed=work.seed,
-                    on_fit=lambda name: progress.step({"embedder": name}),
-                )
+            parts, _ = fit_in_time(
+                [fit for own in fits for fit in own if isinstance(fit.estimator, Embedder)],
+                work.how,
+                self._running(),
+                on_fit=lambda name: progress.step({"embedder": name}),
             )
+            learned = (parts[i] for i in range(len(parts)))
             self.concatenations_ = []
             for own, split in zip(fits, splits, strict=True):
                 embedders = {}

@@ -7,8 +7,6 @@ from scipy.special import expit, softmax
 
 from hybridlearn._row_losses import row_losses
 
-__all__ = ["log_loss_gradient", "mean_loss", "row_losses"]
-
 
 def mean_loss(margin: np.ndarray, target: np.ndarray, weight: np.ndarray, *, classification: bool) -> float:
     """Weighted mean of :func:`row_losses`."""

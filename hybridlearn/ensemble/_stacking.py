@@ -11,13 +11,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from hybridlearn._compat import HasMethods, StrOptions, integer
 from hybridlearn._docs import leads_with
+from hybridlearn._row_losses import row_losses
 from hybridlearn._splits import Split
 from hybridlearn.crossfit import OutOfFold, check_task, no_news_of_levels, warn_unweighted
 from hybridlearn.ensemble._assembly import Assembly, assemble, blend_learner
 from hybridlearn.ensemble._base import Members, Work, refitted
 from hybridlearn.ensemble._heads import HybridClassifierHead, HybridRegressorHead
 from hybridlearn.ensemble._hybrid import CV_CONSTRAINT, BaseHybrid
-from hybridlearn.ensemble._loss import row_losses
 from hybridlearn.ensemble._meta import margin_columns, meta_learner, with_second_layer
 from hybridlearn.ensemble._pair import ESTIMATORS, hybrid_estimator
 from hybridlearn.ensemble._prefit import table_of_fitted

@@ -8,7 +8,7 @@ from itertools import takewhile
 from types import FunctionType
 from typing import Any
 
-# Where our own classes live. A file knows them by their bare names, so that they may move.
+# Where classes of ours live that no room offers as an estimator. A file knows them by their bare names: they may move.
 _HOMES = {
     "table._encoder": ("TableEncoder",),
     "table._schema": ("Column", "Schema"),
@@ -20,21 +20,6 @@ _HOMES = {
     "modules._numeric": ("LinearEmbedding", "MissingValueEmbedding", "PeriodicEmbedding", "PiecewiseLinearEmbedding"),
     "modules._table": ("TableEmbedding", "TableTokens", "TabularNet"),
     "modules._tabm": ("BatchEnsembleLinear", "MemberLinear", "TabM"),
-    "nets": (
-        "FTTransformerClassifier",
-        "FTTransformerRegressor",
-        "JointNetClassifier",
-        "JointNetRegressor",
-        "ModuleClassifier",
-        "ModuleRegressor",
-        "TabMClassifier",
-        "TabMRegressor",
-        "TabularMLPClassifier",
-        "TabularMLPRegressor",
-        "TabularResNetClassifier",
-        "TabularResNetRegressor",
-    ),
-    "trees": ("BoostedTreesClassifier", "BoostedTreesRegressor"),
     "trees._encoding": ("TreeEncoder",),
     "crossfit._calibrated": ("_CalibratedDecider", "_Decisions"),
     "crossfit._ledger": ("Entry", "Ledger"),
@@ -46,18 +31,6 @@ _HOMES = {
     "ensemble._concat": ("Concatenation",),
     "ensemble._meta": ("MetaModel", "TwoLayers"),
     "ensemble._stage": ("ClasswiseModel", "MeanModel"),
-    "ensemble": (
-        "ConcatClassifier",
-        "ConcatRegressor",
-        "HybridBaggingClassifier",
-        "HybridBaggingRegressor",
-        "HybridBoostingClassifier",
-        "HybridBoostingRegressor",
-        "HybridClassifier",
-        "HybridRegressor",
-        "HybridStackingClassifier",
-        "HybridStackingRegressor",
-    ),
 }
 OWN = {name: f"hybridlearn.{home}" for home, names in _HOMES.items() for name in names}
 
@@ -73,6 +46,7 @@ _HIDDEN_TORCH = {"NonDynamicallyQuantizableLinear": "torch.nn.modules.linear"}
 TORCH = frozenset([*_TORCH_NAMES.split(), *_HIDDEN_TORCH])
 
 # Rooms whose public classes a file may name: estimators, splitters, kernels. Nothing of theirs is called.
+_OWN_ROOMS = ("ensemble", "nets", "trees")
 _SKLEARN_ROOMS = """
     calibration cluster compose covariance cross_decomposition decomposition discriminant_analysis dummy ensemble
     feature_extraction feature_extraction.text feature_selection frozen gaussian_process gaussian_process.kernels
@@ -81,7 +55,9 @@ _SKLEARN_ROOMS = """
 """
 _IMBLEARN_ROOMS = ("base", "combine", "ensemble", "over_sampling", "pipeline", "under_sampling")
 _ROOMS = frozenset(
-    [f"sklearn.{room}" for room in _SKLEARN_ROOMS.split()] + [f"imblearn.{room}" for room in _IMBLEARN_ROOMS]
+    [f"hybridlearn.{room}" for room in _OWN_ROOMS]
+    + [f"sklearn.{room}" for room in _SKLEARN_ROOMS.split()]
+    + [f"imblearn.{room}" for room in _IMBLEARN_ROOMS]
 )
 # What such estimators are made of that has no public name.
 _PARTS = {
@@ -109,7 +85,7 @@ def full_name(thing: Any) -> str:
 
 
 def public_name(thing: Any) -> str:
-    """``room:name`` of something of another library, of which the private parts of its path are left out."""
+    """``room:name`` of a class or function, without the private parts of its path."""
     room = ".".join(takewhile(lambda part: not part.startswith("_"), thing.__module__.split(".")))
     return f"{room}:{thing.__name__}"
 

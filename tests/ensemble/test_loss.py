@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from sklearn.metrics import log_loss, mean_squared_error
 
 from hybridlearn._heads import probabilities
-from hybridlearn.ensemble._loss import log_loss_gradient, mean_loss, row_losses
+from hybridlearn._row_losses import row_losses
+from hybridlearn.ensemble._loss import log_loss_gradient, mean_loss
 
 
 def example(n_outputs: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -17,6 +17,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
+from hybridlearn._row_losses import row_losses
 from hybridlearn.crossfit import cross_fit, margin
 from hybridlearn.ensemble import (
     HybridClassifier,
@@ -25,7 +26,6 @@ from hybridlearn.ensemble import (
     HybridStackingRegressor,
 )
 from hybridlearn.ensemble._assembly import assemble, blend_learner
-from hybridlearn.ensemble._loss import row_losses
 from hybridlearn.ensemble._meta import TwoLayers, margin_columns, with_second_layer
 from hybridlearn.table import TableEncoder, UnseenCategoryWarning
 from hybridlearn.trees import BoostedTreesClassifier

@@ -16,8 +16,8 @@ from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from hybridlearn._row_losses import row_losses
 from hybridlearn.crossfit import FoldModel
-from hybridlearn.ensemble._loss import row_losses
 from hybridlearn.ensemble._stage import ClasswiseModel, MeanModel, as_one, left_over, log_prior
 from hybridlearn.nets import TabularMLPClassifier, TabularMLPRegressor
 from hybridlearn.table import TrainingRows

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from _nets import NETS, target, tiny, without_dropout
+from _slow import Ticking
 from sklearn.base import clone
 
 import hybridlearn._clock
@@ -16,17 +17,6 @@ from hybridlearn.nets import TabularMLPClassifier
 
 # Ends every training at its first look at the clock.
 AT_ONCE = 1e-9
-
-
-class Ticking:
-    """A clock that goes on by a second each time somebody looks at it."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def __call__(self) -> float:
-        self.seconds += 1
-        return self.seconds
 
 
 @pytest.fixture

@@ -6,21 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from _slow import Ticking
 from sklearn.datasets import load_breast_cancer
 
 import hybridlearn._clock
 from hybridlearn.trees import BoostedTreesClassifier, BoostedTreesRegressor
-
-
-class Ticking:
-    """A clock that goes on by a second each time somebody looks at it."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def __call__(self) -> float:
-        self.seconds += 1
-        return self.seconds
 
 
 @pytest.fixture
