@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hybridlearn.audit import imbalance_report
     from hybridlearn.crossfit import cross_fit, fit_many, leak_canary, margin
     from hybridlearn.ensemble import (
         ConcatClassifier,
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
         HybridRegressor,
         HybridStackingClassifier,
         HybridStackingRegressor,
+        ResampledClassifier,
+        TabularPipeline,
+        UnderBaggingClassifier,
+        make_tabular_pipeline,
     )
     from hybridlearn.nets import (
         FTTransformerClassifier,
@@ -35,6 +40,7 @@ if TYPE_CHECKING:
         TabularResNetRegressor,
     )
     from hybridlearn.persistence import load, save
+    from hybridlearn.resampling import MixedSMOTE
     from hybridlearn.table import TableEncoder
     from hybridlearn.trees import BoostedTreesClassifier, BoostedTreesRegressor
 
@@ -57,19 +63,25 @@ _ROOM_OF = {
     "HybridStackingRegressor": "ensemble",
     "JointNetClassifier": "nets",
     "JointNetRegressor": "nets",
+    "MixedSMOTE": "resampling",
     "ModuleClassifier": "nets",
     "ModuleRegressor": "nets",
+    "ResampledClassifier": "ensemble",
     "TabMClassifier": "nets",
     "TabMRegressor": "nets",
     "TableEncoder": "table",
     "TabularMLPClassifier": "nets",
     "TabularMLPRegressor": "nets",
+    "TabularPipeline": "ensemble",
     "TabularResNetClassifier": "nets",
     "TabularResNetRegressor": "nets",
+    "UnderBaggingClassifier": "ensemble",
     "cross_fit": "crossfit",
     "fit_many": "crossfit",
+    "imbalance_report": "audit",
     "leak_canary": "crossfit",
     "load": "persistence",
+    "make_tabular_pipeline": "ensemble",
     "margin": "crossfit",
     "save": "persistence",
 }
@@ -91,19 +103,25 @@ __all__ = [
     "HybridStackingRegressor",
     "JointNetClassifier",
     "JointNetRegressor",
+    "MixedSMOTE",
     "ModuleClassifier",
     "ModuleRegressor",
+    "ResampledClassifier",
     "TabMClassifier",
     "TabMRegressor",
     "TableEncoder",
     "TabularMLPClassifier",
     "TabularMLPRegressor",
+    "TabularPipeline",
     "TabularResNetClassifier",
     "TabularResNetRegressor",
+    "UnderBaggingClassifier",
     "cross_fit",
     "fit_many",
+    "imbalance_report",
     "leak_canary",
     "load",
+    "make_tabular_pipeline",
     "margin",
     "save",
 ]

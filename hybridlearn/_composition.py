@@ -51,7 +51,9 @@ class BaseComposed(BaseComposition):
         return self._parts()
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Parameters of the estimator and, with `deep`, of its parts as ``part__parameter``.
+        """Parameters of the estimator and, with `deep`, of its parts and of other estimators it was given.
+
+        Those of a part are ``part__parameter``, those of a parameter that is an estimator ``parameter__parameter``.
 
         Parameters
         ----------
@@ -62,10 +64,13 @@ class BaseComposed(BaseComposition):
         dict
         """
         params = super().get_params(deep=False)
-        if deep:
-            for name, part in self._known_parts():
-                params[name] = part
-                params |= {f"{name}__{key}": value for key, value in part.get_params(deep=True).items()}
+        if not deep:
+            return params
+        given = [(name, value) for name, value in params.items() if _is_estimator(value)]
+        parts = self._known_parts()
+        params |= dict(parts)
+        for name, part in [*given, *parts]:
+            params |= {f"{name}__{key}": value for key, value in part.get_params(deep=True).items()}
         return params
 
     def set_params(self, **params: Any) -> Self:
@@ -92,3 +97,7 @@ class BaseComposed(BaseComposition):
 
     def _sk_visual_block_(self) -> Any:
         return parallel_block(self._known_parts())
+
+
+def _is_estimator(value: Any) -> bool:
+    return hasattr(value, "get_params") and not isinstance(value, type)

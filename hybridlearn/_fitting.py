@@ -54,6 +54,11 @@ def forget(estimator: Any) -> None:
     _restore(estimator, {})
 
 
+def adopt(estimator: Any, fitted: Any) -> None:
+    """Give an estimator what another of its class has learned."""
+    _restore(estimator, _learned(fitted))
+
+
 def _learned(estimator: Any) -> dict[str, Any]:
     return {name: value for name, value in vars(estimator).items() if name.endswith("_") and not name.startswith("__")}
 

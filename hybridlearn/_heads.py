@@ -46,6 +46,27 @@ def centred(log_probabilities: np.ndarray) -> np.ndarray:
     return log_probabilities - log_probabilities.mean(axis=1, keepdims=True)
 
 
+def decided(probability: np.ndarray, threshold: Any) -> np.ndarray:
+    """Class codes that are predicted.
+
+    Parameters
+    ----------
+    probability : ndarray of shape (n_rows, n_classes)
+    threshold : float, ndarray of shape (n_rows,) or ndarray of shape (n_classes, n_classes)
+        Above it is the second of two classes; or what it costs to predict class j where it is i: then the class of
+        least expected cost is predicted.
+
+    Returns
+    -------
+    ndarray of shape (n_rows,), int
+    """
+    if np.ndim(threshold) == 2:
+        return (probability @ threshold).argmin(axis=1)
+    if probability.shape[1] == 2:
+        return (probability[:, 1] > threshold).astype(int)
+    return probability.argmax(axis=1)
+
+
 class ClassifierHead(ClassifierMixin):
     """Owns ``classes_`` and all that is said of a class; a ``threshold``, where it is a parameter, moves labels."""
 
@@ -114,10 +135,7 @@ class ClassifierHead(ClassifierMixin):
 
     def _labels_of(self, probability: np.ndarray) -> np.ndarray:
         """What is predicted where the classes have these probabilities, shape (n_rows, n_classes)."""
-        is_binary = probability.shape[1] == 2
-        return self.classes_[
-            (probability[:, 1] > self.threshold).astype(int) if is_binary else probability.argmax(axis=1)
-        ]
+        return self.classes_[decided(probability, self.threshold)]
 
 
 class RegressorHead(RegressorMixin):

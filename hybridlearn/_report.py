@@ -18,8 +18,9 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit, logit
 
-from ._demo import METRICS, POSITIVE, DemoResult, difference_text, is_best, reliability_curve, verdict
+from ._demo import METRICS, POSITIVE, DemoResult, difference_text, is_best, verdict
 from ._extras import require
+from .audit import reliability_curve
 
 __all__ = ["check_folder", "render", "write_report"]
 

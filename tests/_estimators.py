@@ -10,6 +10,7 @@ from typing import Any
 
 from sklearn.base import BaseEstimator
 from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.preprocessing import PolynomialFeatures
 from skorch import NeuralNet
 from torch import Tensor, nn
 
@@ -80,6 +81,9 @@ SMALL: dict[str, dict[str, Any]] = {
     },
     "HybridBaggingClassifier": {"estimator": LogisticRegression(), "n_estimators": 3},
     "HybridBaggingRegressor": {"estimator": BoostedTreesRegressor(**SMALL_TREES), "n_estimators": 3},
+    "ResampledClassifier": {"estimator": LogisticRegression(), "sampler": "over", "cv": 2},
+    "TabularPipeline": {"steps": [("terms", PolynomialFeatures()), ("linear", LogisticRegression(C=0.1))]},
+    "UnderBaggingClassifier": {"estimator": LogisticRegression(), "n_estimators": 3},
     "ConcatClassifier": {"embedders": SMALL_CLASSIFIERS[:1], "cv": 2},
     "ConcatRegressor": {"embedders": SMALL_REGRESSORS[:1], "cv": 2},
     **{

@@ -3,6 +3,7 @@
 from hybridlearn.crossfit._budget import SKIPPED, tell_of_cuts
 from hybridlearn.crossfit._canary import LeakCanary, leak_canary
 from hybridlearn.crossfit._engine import (
+    begin,
     check_members,
     collect,
     cross_fit,
@@ -23,13 +24,14 @@ from hybridlearn.crossfit._member import (
     fit_model,
     no_news_of_levels,
     starts_from_margin,
+    takes,
     takes_weights,
 )
 from hybridlearn.crossfit._out_of_fold import BLEND, OutOfFold
 from hybridlearn.crossfit._pace import sample_of
 from hybridlearn.crossfit._pieces import Pieces
 from hybridlearn.crossfit._running import Running
-from hybridlearn.crossfit._score import check_can_score, score_margin
+from hybridlearn.crossfit._score import check_can_score, score_labels, score_margin
 
 __all__ = [
     "BLEND",
@@ -46,6 +48,7 @@ __all__ = [
     "OutOfFold",
     "Pieces",
     "Running",
+    "begin",
     "check_can_score",
     "check_is_estimator",
     "check_members",
@@ -62,8 +65,10 @@ __all__ = [
     "margin",
     "no_news_of_levels",
     "sample_of",
+    "score_labels",
     "score_margin",
     "starts_from_margin",
+    "takes",
     "takes_weights",
     "tell_of_cuts",
     "warn_unweighted",

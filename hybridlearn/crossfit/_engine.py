@@ -29,6 +29,7 @@ from hybridlearn.crossfit._member import (
 from hybridlearn.crossfit._out_of_fold import BLEND, OutOfFold
 from hybridlearn.crossfit._running import Running, run_units
 from hybridlearn.crossfit._units import plan_units
+from hybridlearn.resampling import Resampling
 from hybridlearn.table import TrainingRows, read_raw_table, read_training_rows
 
 Members = Sequence[tuple[str, Any]]
@@ -184,18 +185,25 @@ def cross_fit_rows(
     on_fit: Callable[[str], object],
     weights: dict[str, np.ndarray] | None = None,
     least: int | None = None,
+    resampling: Resampling | None = None,
 ) -> OutOfFold:
     """The engine behind :func:`cross_fit`, on rows and folds that are already made.
 
     `on_fit` is called with the member's name after each fit. Seeds are drawn before anything is fitted, so that
     results do not depend on `running`. Members may have `weights` of their own, of shape (n_rows,): rows of weight 0
-    are then left out of the member's training parts, not of its test parts. Under a deadline of `running` members are
+    are then left out of the member's training parts, not of its test parts. `resampling` is done to each training part,
+    with a seed of its own. Under a deadline of `running` members are
     fitted as :class:`Budget` says; of one member, `least` folds are then enough.
     """
     warn_unweighted(members, weighted)
     rng = np.random.RandomState(seed)
     fits = [
-        FoldFit(name, seed_nested(clone(estimator), rng), *_weighted(rows, split, (weights or {}).get(name)))
+        FoldFit(
+            name,
+            seed_nested(clone(estimator), rng),
+            *_weighted(rows, split, (weights or {}).get(name)),
+            resampling=resampling.seeded(rng) if resampling else None,
+        )
         for name, estimator in members
         for split in splits
     ]

@@ -21,6 +21,7 @@ from hybridlearn._protocols import HasMargin
 from hybridlearn._splits import Split
 from hybridlearn.crossfit._calibrated import fit_calibrated
 from hybridlearn.crossfit._margin import FoldModel
+from hybridlearn.resampling import Drawn, Resampling
 from hybridlearn.table import TrainingRows, UnseenCategoryWarning, take_rows
 
 
@@ -54,6 +55,8 @@ class FoldFit:
         `test` may be empty.
     known_as : estimator, optional
         What it was before it was given a share of the time, which another fit would give it otherwise.
+    resampling : Resampling, optional
+        What is done to the rows of the training part first.
     """
 
     name: str
@@ -61,22 +64,27 @@ class FoldFit:
     rows: TrainingRows
     split: Split
     known_as: Any = None
+    resampling: Resampling | None = None
 
-    @property
-    def training(self) -> TrainingRows:
-        """The rows of the training part."""
-        return self.rows.take(self.split[0])
+    def drawn(self) -> Drawn:
+        """The rows to train on, their origins being positions in the training part."""
+        training = self.rows.take(self.split[0])
+        if self.resampling is None:
+            return Drawn(training, np.arange(len(training)))
+        return self.resampling.draw(training, takes_weights=takes_weights(self.estimator))
 
     @property
     def test(self) -> Any:
         """`X` of the test part."""
         return take_rows(self.rows.X, self.split[1])
 
-    def fitted(self, model: FoldModel, margin: np.ndarray, seconds: float) -> FittedFold:
+    def fitted(self, model: FoldModel, margin: np.ndarray, seconds: float, drawn: Drawn) -> FittedFold:
         """What the fit leaves behind."""
         train = self.split[0]
         stopping = _stopping_rows(model.estimator)
-        return FittedFold(model, margin, seconds, train, None if stopping is None else train[stopping])
+        return FittedFold(
+            model, margin, seconds, train, None if stopping is None else train[np.unique(drawn.origin[stopping])]
+        )
 
     def failed(self, error: Exception) -> MemberError:
         """The error that names the member."""
@@ -109,11 +117,14 @@ def fit_fold(fit: FoldFit, *, n_classes: int, weighted: bool, seed: int) -> Fitt
     """
     started = time.perf_counter()
     try:
-        model = fit_model(fit.estimator, fit.training, n_classes=n_classes, weighted=weighted, seed=seed)
+        drawn = fit.drawn()
+        weighted = weighted or drawn.is_weighted
+        model = fit_model(fit.estimator, drawn.rows, n_classes=n_classes, weighted=weighted, seed=seed)
+        model = replace(model, shift=drawn.shift)
         seconds = time.perf_counter() - started
         with no_news_of_levels():
             margin = model.margin(fit.test) if len(fit.split[1]) else np.empty((0, 1))
-        return fit.fitted(model, margin, seconds)
+        return fit.fitted(model, margin, seconds, drawn)
     except Exception as error:
         return fit.failed(error)
 
@@ -155,7 +166,7 @@ def _gives_margin(estimator: Any) -> bool:
 def fit_params(estimator: Any, training: TrainingRows, *, weighted: bool) -> dict[str, np.ndarray]:
     """Weights, groups, ranks in time and margins to start from, under the names by which ``fit`` takes them."""
     wanted = {"sample_weight": training.weight if weighted else None}
-    wanted |= {name: getattr(training, name) for name in ("groups", "time", "base_margin")}
+    wanted |= {name: getattr(training, name) for name in ("groups", "time", "base_margin", "parents")}
     named = {_fit_name(estimator, name): value for name, value in wanted.items() if value is not None}
     return {name: value for name, value in named.items() if name is not None}
 
@@ -174,14 +185,19 @@ def _resamples(pipeline: Any) -> bool:
     return any(hasattr(step, "fit_resample") for _, step in pipeline.steps)
 
 
+def takes(estimator: Any, parameter: str) -> bool:
+    """Whether a parameter of ``fit`` reaches the estimator."""
+    return _fit_name(estimator, parameter) is not None
+
+
 def takes_weights(estimator: Any) -> bool:
     """Whether ``sample_weight`` reaches the estimator."""
-    return _fit_name(estimator, "sample_weight") is not None
+    return takes(estimator, "sample_weight")
 
 
 def starts_from_margin(estimator: Any) -> bool:
     """Whether ``base_margin`` reaches the estimator: it can go on where others have stopped."""
-    return _fit_name(estimator, "base_margin") is not None
+    return takes(estimator, "base_margin")
 
 
 def _fit_name(estimator: Any, parameter: str) -> str | None:
@@ -192,6 +208,9 @@ def _fit_name(estimator: Any, parameter: str) -> str | None:
         return parameter if is_taken else None
     if is_routed:
         return parameter if get_routing_for_object(estimator).consumes("fit", [parameter]) else None
+    if has_fit_parameter(estimator, parameter):
+        # a pipeline of ours hands it on itself
+        return parameter if takes(estimator.steps[-1][1], parameter) else None
     if _resamples(estimator):
         # weights, groups and times of the rows that went in do not fit those that come out
         return None

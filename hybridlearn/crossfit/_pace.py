@@ -217,7 +217,7 @@ class _Trial:
         if limit is not None:
             estimator = limited(estimator, limit)
         begun = self.clock()
-        outcome = fit_fold(FoldFit(self.fit.name, estimator, few, (train, apart[:0])), **self.how)
+        outcome = fit_fold(replace(self.fit, estimator=estimator, rows=few, split=(train, apart[:0])), **self.how)
         seconds = self.clock() - begun
         if not isinstance(outcome, FittedFold):
             return None

@@ -101,7 +101,7 @@ class Pieces:
     def piece(self, unit: Sequence[FoldFit], how: dict[str, Any]) -> Piece:
         """Where a unit is kept."""
         try:
-            fits = [(fit.known_as or fit.estimator, *_told(fit.rows), *fit.split) for fit in unit]
+            fits = [(fit.known_as or fit.estimator, fit.resampling, *_told(fit.rows), *fit.split) for fit in unit]
             key = self.identities.key([versions(), self.time_limit, sorted(how.items()), fits])
         except NoIdentityError as error:
             return Piece(self.folder, reason=str(error))

@@ -21,6 +21,7 @@ from hybridlearn.crossfit._member import (
     no_news_of_levels,
     starting_among,
 )
+from hybridlearn.resampling import Drawn
 
 Outcome = FittedFold | MemberError
 
@@ -40,16 +41,16 @@ def plan_units(fits: Sequence[FoldFit], *, n_classes: int, weighted: bool) -> li
 def _parts(unit: list[int], fits: Sequence[FoldFit], n_classes: int, weighted: bool) -> list[list[int]]:
     if len(unit) == 1:
         return [unit]
-    first = _plain_fit(fits[unit[0]], n_classes, weighted)
+    first = _plain_fit(fits[unit[0]], fits[unit[0]].drawn(), n_classes, weighted)
     # a fold that lacks all classes but one is fitted by no member of ours
     most = 1 if first is None else first.estimator.n_together(first, [fits[i].estimator for i in unit])
     n_parts = -(-len(unit) // most)
     return [unit[k * len(unit) // n_parts : (k + 1) * len(unit) // n_parts] for k in range(n_parts)]
 
 
-def _plain_fit(fit: FoldFit, n_classes: int, weighted: bool) -> Fit | None:
+def _plain_fit(fit: FoldFit, drawn: Drawn, n_classes: int, weighted: bool) -> Fit | None:
     """The fit as the estimator gets it; None where the training part has one class only."""
-    training = fit.training
+    training, weighted = drawn.rows, weighted or drawn.is_weighted
     present, target = gapless(training.target, n_classes)
     if present is not None and len(present) == 1:
         return None
@@ -60,32 +61,33 @@ def _plain_fit(fit: FoldFit, n_classes: int, weighted: bool) -> Fit | None:
 def fit_unit(fits: Sequence[FoldFit], *, n_classes: int, weighted: bool, seed: int) -> list[Outcome]:
     """Fit the members of a unit and read the margins of their test parts, or the error of each."""
     outcomes: dict[int, Outcome] = {}
-    plain = {i: _plain_fit(fit, n_classes, weighted) for i, fit in enumerate(fits)} if len(fits) > 1 else {}
+    drawn = [fit.drawn() for fit in fits] if len(fits) > 1 else []
+    plain = {i: _plain_fit(fits[i], own, n_classes, weighted) for i, own in enumerate(drawn)}
     together = {i: fit for i, fit in plain.items() if fit is not None}
     if together:
         started = time.perf_counter()
         errors = fits[0].estimator.fit_together(list(together.values()))
         seconds = (time.perf_counter() - started) / len(together)
         outcomes = {i: fits[i].failed(error) for i, error in zip(together, errors, strict=True) if error is not None}
-        fitted = {i: _model(fits[i], n_classes) for i in together if i not in outcomes}
+        fitted = {i: _model(fits[i], drawn[i], n_classes) for i in together if i not in outcomes}
         # a fit on all rows has none to predict
         asked = {i: model for i, model in fitted.items() if len(fits[i].split[1])}
         margins = dict(zip(asked, _margins(list(asked.values()), [fits[i].test for i in asked]), strict=True))
         for i in fitted:
             margin = margins.get(i, np.empty((0, 1)))
             is_lost = isinstance(margin, Exception)
-            outcomes[i] = fits[i].failed(margin) if is_lost else fits[i].fitted(fitted[i], margin, seconds)
+            outcomes[i] = fits[i].failed(margin) if is_lost else fits[i].fitted(fitted[i], margin, seconds, drawn[i])
     for i, fit in enumerate(fits):
         if i not in outcomes:
             outcomes[i] = fit_fold(fit, n_classes=n_classes, weighted=weighted, seed=seed)
     return [outcomes[i] for i in range(len(fits))]
 
 
-def _model(fit: FoldFit, n_classes: int) -> FoldModel:
-    train, is_step = fit.split[0], fit.rows.base_margin is not None
-    return FoldModel(
-        fit.estimator, len(train), gapless(fit.rows.target[train], n_classes)[0], n_classes, is_step=is_step
-    )
+def _model(fit: FoldFit, drawn: Drawn, n_classes: int) -> FoldModel:
+    rows = drawn.rows
+    present, _ = gapless(rows.target, n_classes)
+    is_step = rows.base_margin is not None
+    return FoldModel(fit.estimator, len(rows), present, n_classes, shift=drawn.shift, is_step=is_step)
 
 
 def _margins(models: list[FoldModel], tables: list[Any]) -> list[Any]:

@@ -55,6 +55,13 @@ class Assembly:
     oof: OutOfFold
 
 
+def uncalibrated(oof: OutOfFold) -> Assembly:
+    """The mean of the members' margins as they are: nothing is learned, and nothing corrected."""
+    margins = stacked(oof)
+    mean = Calibrated(equal_weights(*margins.shape[::2]), 1.0)
+    return Assembly(mean, {k: mean for k, _, _ in oof.second_level()}, oof.with_blend(mean.margin(margins), []))
+
+
 def assemble(
     oof: OutOfFold,
     learn: Callable[[np.ndarray], Combiner],
@@ -114,13 +121,19 @@ def stacked(oof: OutOfFold) -> np.ndarray:
     return np.stack([oof.margins[name] for name in oof.members])
 
 
-def blend_learner(oof: OutOfFold, kind: str, *, seed: int) -> Callable[[np.ndarray], Blend]:
+def blend_learner(oof: OutOfFold, kind: str, *, seed: int, recalibrate: bool = False) -> Callable[[np.ndarray], Blend]:
     """What learns a sum of margins, see :func:`fit_blend`."""
     margins, classification = stacked(oof), oof.classes is not None
 
     def learn(rows: np.ndarray) -> Blend:
         return fit_blend(
-            kind, margins[:, rows], oof.target[rows], oof.weight[rows], classification=classification, seed=seed
+            kind,
+            margins[:, rows],
+            oof.target[rows],
+            oof.weight[rows],
+            classification=classification,
+            seed=seed,
+            recalibrate=recalibrate,
         )
 
     return learn
@@ -161,7 +174,7 @@ def _temperatures(
     return learn(np.flatnonzero(oof.covered)), by_fold
 
 
-def leaderboard(assembly: Assembly, scoring: Any, *, threshold: float) -> pd.DataFrame:
+def leaderboard(assembly: Assembly, scoring: Any, *, threshold: Any) -> pd.DataFrame:
     """Members and blend by out-of-fold score, best first.
 
     Parameters
@@ -169,8 +182,8 @@ def leaderboard(assembly: Assembly, scoring: Any, *, threshold: float) -> pd.Dat
     assembly : Assembly
     scoring : str or callable
         As in scikit-learn: greater is better.
-    threshold : float
-        Of the labels that a scorer may ask for.
+    threshold : float, ndarray of shape (n_rows,) or ndarray of shape (n_classes, n_classes)
+        Of the labels that a scorer may ask for; see :func:`hybridlearn._heads.decided`.
 
     Returns
     -------
@@ -181,6 +194,7 @@ def leaderboard(assembly: Assembly, scoring: Any, *, threshold: float) -> pd.Dat
     """
     oof, combiner = assembly.oof, assembly.final.combiner
     rows = np.flatnonzero(oof.covered)
+    threshold = threshold[rows] if np.ndim(threshold) == 1 else threshold
     weights = dict(zip(oof.members, combiner.weights, strict=True)) if isinstance(combiner, Blend) else {}
     records = []
     for name in [BLEND, *oof.members]:

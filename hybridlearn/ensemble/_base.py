@@ -38,6 +38,7 @@ from hybridlearn.crossfit import (
 from hybridlearn.ensemble._assembly import Assembly, Calibrated, leaderboard
 from hybridlearn.ensemble._blend import Blend
 from hybridlearn.ensemble._time import reserve
+from hybridlearn.resampling import Resampling
 from hybridlearn.table import Schema, TrainingRows, read_raw_table, read_training_rows
 from hybridlearn.training import load_optimiser
 
@@ -114,6 +115,21 @@ class BaseMeta(CallbackSupportMixin, BaseComposition):
     def _check_parameters(self) -> None:
         """Raise a clear error on members that cannot be used."""
         raise NotImplementedError
+
+    def behind(self, front: Members, name: str) -> Self:
+        """A clone that has steps in front of each member, which are then fitted inside the folds.
+
+        Parameters
+        ----------
+        front : list of (str, transformer or sampler)
+        name : str
+            Of a member as the step behind them.
+        """
+        steps = [step for step, _ in front]
+        raise ValueError(
+            f"steps {steps} look at the target, and {type(self).__name__} cannot fit them inside its folds; put them "
+            "into its members"
+        )
 
     def _read_work(self, X: Any, y: Any, sample_weight: Any, groups: Any, time: Any) -> Work:
         """Validate what was handed to ``fit``."""
@@ -194,6 +210,10 @@ class BaseEnsemble(BaseMeta):
         """Cross-fit and :meth:`_keep`."""
         raise NotImplementedError
 
+    def _learn_threshold(self, oof: OutOfFold) -> Any:
+        """Where the head draws the line between classes; of each row, as learned without its fold."""
+        raise NotImplementedError
+
     @whole_fit
     def fit(self, X: Any, y: Any, *, sample_weight: Any = None, groups: Any = None, time: Any = None) -> Self:
         """Cross-fit the members and learn from their out-of-fold margins what to make of them.
@@ -261,6 +281,7 @@ class BaseEnsemble(BaseMeta):
         *,
         share: float = 1.0,
         least: int | None = None,
+        resampling: Resampling | None = None,
     ) -> OutOfFold:
         n_covered = sum(len(test) for _, test in splits)
         if n_covered < len(work.rows):
@@ -276,6 +297,7 @@ class BaseEnsemble(BaseMeta):
             seed=work.seed,
             on_fit=lambda name: progress.step({"member": name}),
             least=least,
+            resampling=resampling,
         )
 
     def _keep(self, assembly: Assembly, models: dict[str, list[FoldModel]]) -> None:
@@ -286,7 +308,7 @@ class BaseEnsemble(BaseMeta):
         if isinstance(self._final_, Blend):
             self.weights_ = pd.Series(self._final_.weights, index=assembly.oof.members, name="weight")
             self.intercept_ = self._final_.intercept
-        self.leaderboard_ = leaderboard(assembly, self.scoring, threshold=getattr(self, "threshold", 0.5))
+        self.leaderboard_ = leaderboard(assembly, self.scoring, threshold=self._learn_threshold(assembly.oof))
         self.models_ = models
         self.estimators_ = [[model.estimator for model in own] for own in models.values()]
         self.named_estimators_ = Bunch(**dict(zip(models, self.estimators_, strict=True)))
@@ -368,7 +390,13 @@ def _check_sparse(table: Any, members: Members) -> None:
 
 
 def refitted(
-    members: Members, oof: OutOfFold, work: Work, *, running: Running, n_each: int = 1
+    members: Members,
+    oof: OutOfFold,
+    work: Work,
+    *,
+    running: Running,
+    n_each: int = 1,
+    resampling: Resampling | None = None,
 ) -> dict[str, list[FoldModel]]:
     """Rows that no test part holds must not be lost: each member once more (`n_each` times), on all rows.
 
@@ -379,7 +407,13 @@ def refitted(
     everything, nothing = np.arange(len(work.rows)), np.empty(0, dtype=np.int64)
     longest = {name: max(models, key=lambda model: model.n_train) for name, models in oof.models.items()}
     fits = [
-        FoldFit(name, seed_nested(_as_long_as(fitted.estimator, clone(member)), rng), work.rows, (everything, nothing))
+        FoldFit(
+            name,
+            seed_nested(_as_long_as(fitted.estimator, clone(member)), rng),
+            work.rows,
+            (everything, nothing),
+            resampling=resampling.seeded(rng) if resampling else None,
+        )
         for name, member in members
         if (fitted := longest.get(name)) is not None
         for _ in range(n_each)

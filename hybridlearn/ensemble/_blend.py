@@ -52,7 +52,14 @@ def fit_temperature(margin: np.ndarray, target: np.ndarray, weight: np.ndarray) 
 
 
 def fit_blend(
-    kind: str, margins: np.ndarray, target: np.ndarray, weight: np.ndarray, *, classification: bool, seed: int
+    kind: str,
+    margins: np.ndarray,
+    target: np.ndarray,
+    weight: np.ndarray,
+    *,
+    classification: bool,
+    seed: int,
+    recalibrate: bool = False,
 ) -> Blend:
     """Learn a blend from out-of-fold margins.
 
@@ -65,17 +72,22 @@ def fit_blend(
         Members are temperature-scaled first, and log loss is minimised; else squared error.
     seed : int
         Draws the bags of the greedy selection.
+    recalibrate : bool, default=False
+        Give each member an intercept too, where its margins are those of other classes' shares than there are.
 
     Returns
     -------
     Blend
     """
-    temperatures = np.ones(len(margins))
-    if classification:
-        temperatures = np.array([fit_temperature(margin, target, weight) for margin in margins])
-    scaled = margins / temperatures[:, None, None]
+    scales, offsets = np.ones(len(margins)), np.zeros((len(margins), margins.shape[2]))
+    if recalibrate:
+        alone = [_nonnegative_log_loss(margins[[m]], target, weight) for m in range(len(margins))]
+        scales, offsets = np.array([each.weights[0] for each in alone]), np.array([each.intercept for each in alone])
+    elif classification:
+        scales = np.array([1 / fit_temperature(margin, target, weight) for margin in margins])
+    scaled = margins * scales[:, None, None] + offsets[:, None]
     blend = _FITTERS[kind](scaled, target, weight, classification, seed)
-    return Blend(blend.weights / temperatures, blend.intercept)
+    return Blend(blend.weights * scales, blend.intercept + blend.weights @ offsets)
 
 
 def _mean(margins: np.ndarray, target: np.ndarray, weight: np.ndarray, classification: bool, seed: int) -> Blend:

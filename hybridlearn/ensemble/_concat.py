@@ -109,23 +109,6 @@ class BaseConcat(BaseComposed, BaseMeta):
     def _inner_estimators(self) -> Members:
         return self._known_parts()
 
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Parameters, with `deep` those of the embedders and of the head by their names as well.
-
-        Parameters
-        ----------
-        deep : bool, default=True
-
-        Returns
-        -------
-        dict
-        """
-        params = super().get_params(deep)
-        head: Any = params.get("head")
-        if deep and hasattr(head, "get_params") and not isinstance(head, type):
-            params |= {f"head__{name}": value for name, value in head.get_params().items()}
-        return params
-
     def _head(self) -> Any:
         if not isinstance(self.head, str):
             return self.head
@@ -218,7 +201,7 @@ def _check_classes(work: Work, splits: list[Split]) -> None:
 def _fitted(fit: FoldFit, work: Work, *, n_classes: int) -> FoldModel:
     """A transformer (it has no classes of its own) or a head, fitted; an error names it."""
     try:
-        return fit_model(fit.estimator, fit.training, n_classes=n_classes, weighted=work.weighted, seed=work.seed)
+        return fit_model(fit.estimator, fit.drawn().rows, n_classes=n_classes, weighted=work.weighted, seed=work.seed)
     except Exception as error:
         raise fit.failed(error) from error
 

@@ -5,17 +5,50 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from sklearn.utils.validation import check_is_fitted
 
-from hybridlearn._heads import ClassifierHead, RegressorHead
+from hybridlearn._extras import require
+from hybridlearn._heads import ClassifierHead, RegressorHead, decided
+from hybridlearn.crossfit import OutOfFold
 from hybridlearn.ensemble._conformal import check_conformal, intervals, label_sets
+from hybridlearn.ensemble._threshold import check_threshold, learn_threshold, plot_threshold
 
 
 class HybridClassifierHead(ClassifierHead):
     """A hybrid that names classes."""
 
     def _check_target(self) -> None:
-        if self.threshold != 0.5 and len(self.classes_) > 2:
-            raise ValueError(f"threshold={self.threshold} is for two classes, y has {len(self.classes_)}")
+        check_threshold(self.threshold, self.classes_)
+
+    def _learn_threshold(self, oof: OutOfFold) -> Any:
+        """Keep the threshold; that of each row, learned without its fold."""
+        self.threshold_ = learn_threshold(self.threshold, oof, np.flatnonzero(oof.covered))
+        if np.ndim(self.threshold_) == 2:
+            return self.threshold_
+        by_row = np.full(len(oof.fold), np.nan)
+        for _, others, held_out in oof.second_level():
+            by_row[held_out] = learn_threshold(self.threshold, oof, others)
+        return by_row
+
+    def _labels_of(self, probability: np.ndarray) -> np.ndarray:
+        return self.classes_[decided(probability, self.threshold_)]
+
+    def plot_threshold(self, ax: Any = None) -> Any:
+        """Draw out-of-fold scores by threshold, and the threshold that is used.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            Default: new axes.
+
+        Returns
+        -------
+        matplotlib Axes
+        """
+        check_is_fitted(self)
+        if ax is None:
+            ax = require("matplotlib.pyplot", purpose="plot_threshold").subplots()[1]
+        return plot_threshold(self, ax)
 
     def predict_set(self, X: Any, alpha: float = 0.1) -> np.ndarray:
         """Labels that cannot be ruled out, each class held to the same risk.
@@ -54,6 +87,10 @@ class HybridRegressorHead(RegressorHead):
 
     def _check_target(self) -> None:
         """Any numbers can be learned."""
+
+    def _learn_threshold(self, oof: OutOfFold) -> Any:
+        """A number is predicted as it is."""
+        return 0.5
 
     def predict_interval(self, X: Any, alpha: float = 0.1) -> np.ndarray:
         """Interval that holds the target of most rows.

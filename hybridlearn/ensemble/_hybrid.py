@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar, Self
+
+from sklearn.base import clone
 
 from hybridlearn._compat import HasMethods, StrOptions, integer
 from hybridlearn._composition import BaseComposed
-from hybridlearn._docs import leads_with
+from hybridlearn._docs import also_takes, leads_with
 from hybridlearn.crossfit import check_members
-from hybridlearn.ensemble._assembly import assemble, blend_learner
+from hybridlearn.ensemble._assembly import assemble, blend_learner, uncalibrated
 from hybridlearn.ensemble._base import BaseEnsemble, Members, Work, refitted
 from hybridlearn.ensemble._heads import HybridClassifierHead, HybridRegressorHead
 from hybridlearn.ensemble._members import default_members
 from hybridlearn.ensemble._pair import BLENDS, CV, ESTIMATORS, hybrid_estimator
+from hybridlearn.ensemble._pipeline import in_front
+from hybridlearn.resampling import SAMPLER_NAMES, Resampling
 
+SAMPLER_CONSTRAINT = [StrOptions(set(SAMPLER_NAMES)), HasMethods(["fit_resample"])]
 CV_CONSTRAINT = [integer(2), HasMethods(["split"]), list]
 
 
@@ -45,9 +50,30 @@ class BaseOfMembers(BaseComposed, BaseEnsemble):
         return [(name, self._on_device(member)) for name, member in self._parts()]
 
 
+class BaseBlend(BaseEnsemble):
+    """A sum of members that are cross-fitted side by side."""
+
+    def _learn_blend(
+        self, members: Members, work: Work, *, cv: Any, kind: str, resampling: Resampling | None = None
+    ) -> None:
+        work, splits = self._splits(work, cv)
+        with self._progress(len(members) * len(splits)) as progress:
+            oof = self._cross_fit(members, work, splits, progress, resampling=resampling)
+            models = oof.models
+            if not oof.covered.all():
+                running = self._running_for(work, len(members))
+                models = refitted(members, oof, work, running=running, resampling=resampling)
+        if resampling is not None and resampling.correct == "none":
+            self._keep(uncalibrated(oof), models)
+            return
+        recalibrate = resampling is not None and resampling.recalibrates
+        learn = blend_learner(oof, kind, seed=work.seed, recalibrate=recalibrate)
+        self._keep(assemble(oof, learn, deadline=work.deadline), models)
+
+
 @leads_with(estimators="auto", cv=5, final_estimator="greedy")
-class BaseHybrid(BaseOfMembers):
-    """A blend of members that are cross-fitted side by side."""
+class BaseHybrid(BaseOfMembers, BaseBlend):
+    """A blend of the members."""
 
     _parameter_constraints: ClassVar[dict] = {
         **BaseOfMembers._parameter_constraints,
@@ -55,22 +81,32 @@ class BaseHybrid(BaseOfMembers):
         "final_estimator": [StrOptions({"greedy", "nonnegative", "mean"})],
     }
 
+    def behind(self, front: Members, name: str) -> Self:
+        """As in the base."""
+        if isinstance(self.cv, str):
+            # members that come fitted
+            return super().behind(front, name)
+        self._check_parts()
+        return clone(self).set_params(estimators=[(key, in_front(front, name, part)) for key, part in self._parts()])
+
+    def _resampling(self, work: Work) -> Resampling | None:
+        return None
+
     def _learn(self, work: Work) -> None:
-        work, splits = self._splits(work, self.cv)
-        members = self._members()
-        with self._progress(len(members) * len(splits)) as progress:
-            oof = self._cross_fit(members, work, splits, progress)
-            models = oof.models
-            if not oof.covered.all():
-                models = refitted(members, oof, work, running=self._running_for(work, len(members)))
-        learn = blend_learner(oof, self.final_estimator, seed=work.seed)
-        self._keep(assemble(oof, learn, deadline=work.deadline), models)
+        resampling = self._resampling(work)
+        self._learn_blend(self._members(), work, cv=self.cv, kind=self.final_estimator, resampling=resampling)
 
 
 _PARAMETERS = ESTIMATORS + CV + BLENDS
+_RESAMPLE = """
+    resample : str, sampler or None, default=None
+        What is done to the training part of each fold, by name or as a sampler of imbalanced-learn: see
+        :class:`ResampledClassifier`. Probabilities are put right again.
+"""
 
 
-@hybrid_estimator(parameters=_PARAMETERS)
+@hybrid_estimator(parameters=_PARAMETERS + _RESAMPLE)
+@also_takes(resample=None)
 class HybridClassifier(HybridClassifierHead, BaseHybrid):
     """Nets, boosted trees and a linear model as one cross-fitted, calibrated classifier.
 
@@ -102,6 +138,14 @@ class HybridClassifier(HybridClassifierHead, BaseHybrid):
     ['member', 'weight', 'score', 'fit_seconds']
     >>> hybrid.ledger_.assert_leak_free()
     """
+
+    _parameter_constraints: ClassVar[dict] = {
+        **BaseHybrid._parameter_constraints,
+        "resample": [*SAMPLER_CONSTRAINT, None],
+    }
+
+    def _resampling(self, work: Work) -> Resampling | None:
+        return None if self.resample is None else Resampling.of(self.resample, work.classes)
 
 
 @hybrid_estimator(parameters=_PARAMETERS)

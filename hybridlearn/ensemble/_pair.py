@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from hybridlearn._compat import real
+from sklearn.metrics import get_scorer_names
+
+from hybridlearn._compat import StrOptions, real
 from hybridlearn._docs import also_takes, shares_doc
 
 ESTIMATORS = """
@@ -50,8 +52,11 @@ _CLASSIFIER = """
     scoring : str or callable, default="neg_log_loss"
         What the leaderboard shows, greater is better. A callable gets row positions as `X`, and the weights if it
         takes ``sample_weight``.
-    threshold : float, default=0.5
-        Of two classes, the second is predicted where its probability is above; changes ``predict`` only.
+    threshold : float, str, callable or array-like of shape (n_classes, n_classes), default=0.5
+        Of two classes, the second is predicted where its probability is above; changes ``predict`` only. A score of
+        labels, as "f1" or "balanced_accuracy", or a callable as `scoring`: the threshold that is best for it on
+        out-of-fold margins. An array: what it costs to predict class j where it is class i; of two classes the
+        threshold of least cost, of more the class of least expected cost is predicted.
 """
 _REGRESSOR = """
     scoring : str or callable, default="neg_root_mean_squared_error"
@@ -61,6 +66,8 @@ _REGRESSOR = """
 _CLASSES = """
     classes_ : ndarray of shape (n_classes,)
         The labels, sorted.
+    threshold_ : float or ndarray of shape (n_classes, n_classes)
+        The threshold that is used; of more than two classes, the costs.
 """
 _ATTRIBUTES = """
     estimators_ : list of list of estimator
@@ -119,7 +126,9 @@ def hybrid_estimator(*, parameters: str, attributes: str = "") -> Callable[[type
 
     def decorate(cls: Any) -> type:
         if cls._is_classifier:
-            threshold = {"threshold": [real(0, 1, closed="both")]}
+            threshold = {
+                "threshold": [real(0, 1, closed="both"), StrOptions(set(get_scorer_names())), callable, "array-like"]
+            }
             cls._parameter_constraints = {**cls._parameter_constraints, **threshold}
             takes = also_takes(scoring="neg_log_loss", threshold=0.5)
         else:

@@ -118,6 +118,7 @@ class BaseNet(CallbackSupportMixin, BaseTogether):
         groups: Any = None,
         time: Any = None,
         base_margin: Any = None,
+        parents: Any = None,
     ) -> Self:
         """Train the net.
 
@@ -137,6 +138,10 @@ class BaseNet(CallbackSupportMixin, BaseTogether):
         base_margin : array-like of shape (n_rows,) or (n_rows, n_outputs), optional
             Margins to start from (XGBoost's word): what is learned is to be added to them, and ``margin`` gives that
             alone. Default: 0.
+        parents : array-like of int of shape (n_rows, 2), optional
+            For a classifier, where rows were resampled: names of the rows that each lies between, or is a copy of; of
+            a row that is neither, its own name twice. Rows that were made never stop the training, nor do any train
+            that were made of one that stops it. Default: none was made.
 
         Returns
         -------
@@ -149,7 +154,7 @@ class BaseNet(CallbackSupportMixin, BaseTogether):
         DivergedError
             When the loss becomes infinite or NaN; the message names the learning rate.
         """
-        task = self._prepare(X, y, sample_weight, groups, time, base_margin)
+        task = self._prepare(X, y, sample_weight, groups, time, base_margin, parents)
         with FitProgress(self, task.settings.max_epochs, unit="epoch", verbose=self.verbose) as progress:
             self._keep(train(*task, progress.step))
         return self
@@ -162,17 +167,19 @@ class BaseNet(CallbackSupportMixin, BaseTogether):
         groups: Any = None,
         time: Any = None,
         base_margin: Any = None,
+        parents: Any = None,
         deadline: Deadline | None = None,
     ) -> Task:
         """All of a fit but the training, which :meth:`_keep` ends; the time may have begun to run before."""
         deadline = deadline or Deadline.after(self.time_limit)
         device = resolve_device(self.device)
-        rows = self._read_rows(X, y, sample_weight, groups, time, base_margin)
+        rows = self._read_rows(X, y, sample_weight, groups, time, base_margin, parents)
         seed = draw_seed(self.random_state)
         train_side, stop_side = np.arange(len(rows)), np.empty(0, dtype=np.int64)
         if self.early_stopping:
             fraction = self.validation_fraction
             train_side, stop_side = rows.sides(stratify=self._is_classifier, fraction=fraction, seed=seed)
+            rows = rows.judging(train_side, stop_side)
         self.stopping_rows_ = rows.positions[stop_side]
         self.__dict__.pop("moments_", None)
         stopping = self._table(rows, stop_side) if len(stop_side) else None
@@ -225,11 +232,26 @@ class BaseNet(CallbackSupportMixin, BaseTogether):
         return self
 
     def _read_rows(
-        self, X: Any, y: Any, sample_weight: Any, groups: Any = None, time: Any = None, base_margin: Any = None
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        groups: Any = None,
+        time: Any = None,
+        base_margin: Any = None,
+        parents: Any = None,
     ) -> TrainingRows:
         """The rows; learns encoder and units of the target, unless a continued fit has kept them."""
         rows = read_training_rows(
-            self, X, y, sample_weight, groups, reader=type(self)._read, time=time, base_margin=base_margin
+            self,
+            X,
+            y,
+            sample_weight,
+            groups,
+            reader=type(self)._read,
+            time=time,
+            base_margin=base_margin,
+            parents=parents,
         )
         rows = rows.reweighted(self._class_weights(rows.target))
         if not hasattr(self, "module_"):

@@ -46,7 +46,7 @@ _HIDDEN_TORCH = {"NonDynamicallyQuantizableLinear": "torch.nn.modules.linear"}
 TORCH = frozenset([*_TORCH_NAMES.split(), *_HIDDEN_TORCH])
 
 # Rooms whose public classes a file may name: estimators, splitters, kernels. Nothing of theirs is called.
-_OWN_ROOMS = ("ensemble", "nets", "trees")
+_OWN_ROOMS = ("ensemble", "nets", "resampling", "trees")
 _SKLEARN_ROOMS = """
     calibration cluster compose covariance cross_decomposition decomposition discriminant_analysis dummy ensemble
     feature_extraction feature_extraction.text feature_selection frozen gaussian_process gaussian_process.kernels

@@ -3,12 +3,26 @@
 from hybridlearn.table._edges import quantile_edges, target_edges
 from hybridlearn.table._encoder import TableEncoder
 from hybridlearn.table._fingerprint import row_hashes
-from hybridlearn.table._frame import read_raw_table, read_table, take_rows
+from hybridlearn.table._frame import (
+    BOOLEAN,
+    CATEGORICAL,
+    DATETIME,
+    NUMERIC,
+    read_raw_table,
+    read_table,
+    take_rows,
+    to_datetime,
+    to_float,
+)
 from hybridlearn.table._schema import MISSING, UNSEEN, Column, Schema, UnseenCategoryWarning
 from hybridlearn.table._training_rows import TrainingRows, read_training_rows
 
 __all__ = [
+    "BOOLEAN",
+    "CATEGORICAL",
+    "DATETIME",
     "MISSING",
+    "NUMERIC",
     "UNSEEN",
     "Column",
     "Schema",
@@ -22,4 +36,6 @@ __all__ = [
     "row_hashes",
     "take_rows",
     "target_edges",
+    "to_datetime",
+    "to_float",
 ]

@@ -35,6 +35,9 @@ class TrainingRows:
         Ranks; equal times share one. Never with `groups`.
     base_margin : ndarray of shape (n_rows, n_outputs), float64, or None
         Margins to which those that are learned will be added.
+    parents : ndarray of shape (n_rows, 2), int, or None
+        Of rows some of which were made of others: names of the two that a row lies between, or is a copy of; of a row
+        that was not made, its own name twice. Names are of no order, and the first row of its own name is no copy.
     """
 
     X: Any
@@ -45,13 +48,14 @@ class TrainingRows:
     n_handed: int
     time: np.ndarray | None = None
     base_margin: np.ndarray | None = None
+    parents: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.target)
 
     def take(self, rows: np.ndarray) -> TrainingRows:
         """Some of the rows."""
-        names = ("target", "weight", "groups", "positions", "time", "base_margin")
+        names = ("target", "weight", "groups", "positions", "time", "base_margin", "parents")
         some = {name: values[rows] for name in names if (values := getattr(self, name)) is not None}
         return replace(self, X=take_rows(self.X, rows), **some)
 
@@ -62,15 +66,32 @@ class TrainingRows:
     def split(self, *, stratify: bool, fraction: float, seed: int) -> tuple[TrainingRows, TrainingRows]:
         """Rows that train and rows that stop the training, as :meth:`sides`."""
         train, valid = self.sides(stratify=stratify, fraction=fraction, seed=seed)
-        return self.take(train), self.take(valid)
+        return self.take(train), self.judging(train, valid).take(valid)
 
     def sides(self, *, stratify: bool, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """Which of the rows train and which stop the training; see :func:`hybridlearn._splits.inner_split`."""
         codes = self.target if stratify and self.target.ndim == 1 else None
-        train, valid = inner_split(codes, self.groups, n_rows=len(self), fraction=fraction, seed=seed, time=self.time)
+        among = np.arange(len(self)) if self.parents is None else _not_made(self.parents)
+        by = [None if values is None else values[among] for values in (codes, self.groups, self.time)]
+        train, valid = inner_split(*by[:2], n_rows=len(among), fraction=fraction, seed=seed, time=by[2])
+        train, valid = among[train], among[valid]
+        if self.parents is not None:
+            # nor does a row train that was made of one that stops
+            train = np.flatnonzero(~np.isin(self.parents, self.parents[valid]).any(axis=1))
         if not self.weight[train].any() or not self.weight[valid].any():
             raise ValueError("early stopping needs weight on both sides of its split; set early_stopping=False")
         return train, valid
+
+    def judging(self, train: np.ndarray, valid: np.ndarray) -> TrainingRows:
+        """The rows, where some were made: `valid` ones weighed so that a class has the share it has in `train`."""
+        if self.parents is None:
+            return self
+        trains, stops = (
+            np.bincount(self.target[side], self.weight[side], self.target.max() + 1) for side in (train, valid)
+        )
+        factor = np.ones(len(self))
+        factor[valid] = np.divide(trains, stops, out=np.ones(len(stops)), where=stops > 0)[self.target[valid]]
+        return self.reweighted(factor)
 
 
 def read_training_rows(
@@ -82,6 +103,7 @@ def read_training_rows(
     reader: Callable[..., Any] = read_table,
     time: Any = None,
     base_margin: Any = None,
+    parents: Any = None,
 ) -> TrainingRows:
     """Validate what was handed to ``fit``.
 
@@ -98,6 +120,8 @@ def read_training_rows(
         When the rows were; see :func:`hybridlearn._target.read_time`.
     base_margin : array-like of shape (n_rows,) or (n_rows, n_outputs), optional
         Where a regression starts, its target becomes what is left of it.
+    parents : array-like of int of shape (n_rows, 2), optional
+        For a classifier: see :class:`TrainingRows`.
 
     Returns
     -------
@@ -127,6 +151,8 @@ def read_training_rows(
     estimator.row_hashes_ = np.union1d(estimator.row_hashes_, hashes) if goes_on else hashes
     target = estimator._encode_target(target)
     training = TrainingRows(table, target, weight, groups, rows, n_handed, time)
+    if parents is not None:
+        training = replace(training, parents=_read_parents(parents, n_handed)[rows])
     return training if base_margin is None else _started(estimator, training, base_margin)
 
 
@@ -141,3 +167,16 @@ def _started(estimator: Any, rows: TrainingRows, base_margin: Any) -> TrainingRo
     if estimator._is_classifier:
         return replace(rows, base_margin=start)
     return replace(rows, target=rows.target - start.reshape(rows.target.shape))
+
+
+def _read_parents(parents: Any, n_rows: int) -> np.ndarray:
+    names = check_array(parents, dtype=np.int64, input_name="parents")
+    if names.shape != (n_rows, 2):
+        raise ValueError(f"parents must be of shape ({n_rows}, 2), got {names.shape}")
+    return names
+
+
+def _not_made(parents: np.ndarray) -> np.ndarray:
+    """Positions of the rows that are no copies, and lie between no others."""
+    own = np.flatnonzero(parents[:, 0] == parents[:, 1])
+    return np.sort(own[np.unique(parents[own, 0], return_index=True)[1]])

@@ -101,6 +101,7 @@ class BaseBoostedTrees(CallbackSupportMixin, BaseEstimator):
         groups: Any = None,
         time: Any = None,
         base_margin: Any = None,
+        parents: Any = None,
     ) -> Self:
         """Grow the trees.
 
@@ -121,6 +122,10 @@ class BaseBoostedTrees(CallbackSupportMixin, BaseEstimator):
         base_margin : array-like of shape (n_rows,) or (n_rows, n_outputs), optional
             Margins to start from (XGBoost's word): what is learned is to be added to them, and ``margin`` gives that
             alone. Default: 0.
+        parents : array-like of int of shape (n_rows, 2), optional
+            For a classifier, where rows were resampled: names of the rows that each lies between, or is a copy of; of
+            a row that is neither, its own name twice. Rows that were made never stop the training, nor do any train
+            that were made of one that stops it. Default: none was made.
 
         Returns
         -------
@@ -132,7 +137,9 @@ class BaseBoostedTrees(CallbackSupportMixin, BaseEstimator):
             On a target, weights, groups, times or parameters that cannot be used; the message names them.
         """
         deadline = Deadline.after(self.time_limit)
-        rows = read_training_rows(self, X, y, sample_weight, groups, time=time, base_margin=base_margin)
+        rows = read_training_rows(
+            self, X, y, sample_weight, groups, time=time, base_margin=base_margin, parents=parents
+        )
         rows = rows.reweighted(self._class_weights(rows.target))
         if np.isclose(rows.weight.sum(), 1):
             # shares of the rows, as AdaBoost's: too light for any leaf

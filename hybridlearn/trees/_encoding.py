@@ -111,6 +111,12 @@ def _code_folds(rows: TrainingRows, classification: bool, seed: int) -> list[Spl
     if n_splits == 0:
         return []
     codes = rows.target if classification else None
+    if rows.parents is not None and by is None:
+        # copies of a row, and what was made of it, share its fold
+        _, first, family = np.unique(rows.parents[:, 0], return_index=True, return_inverse=True)
+        some = folds(None if codes is None else codes[first], None, n_rows=len(first), n_splits=n_splits, seed=seed)
+        sides = [np.isin(family, test) for _, test in some]
+        return [(np.flatnonzero(~side), np.flatnonzero(side)) for side in sides]
     return folds(codes, rows.groups, n_rows=len(rows), n_splits=n_splits, seed=seed, time=rows.time)
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from imblearn.over_sampling import RandomOverSampler
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
@@ -17,14 +18,26 @@ from hybridlearn.ensemble import (
     HybridBoostingClassifier,
     HybridClassifier,
     HybridStackingClassifier,
+    ResampledClassifier,
+    UnderBaggingClassifier,
+    make_tabular_pipeline,
 )
 from hybridlearn.ensemble._stacking import BaseStacking
+from hybridlearn.resampling import MixedSMOTE
 from hybridlearn.trees import BoostedTreesClassifier
 
 K = 5
 TREES = BoostedTreesClassifier(n_estimators=5, learning_rate=0.3, max_depth=2, early_stopping=False)
 MEMBERS = [("trees", TREES), ("linear", LogisticRegression())]
 STAGES = [("ridge", Ridge()), ("trees", TREES)]
+
+
+def half_as_many_again(y: np.ndarray) -> dict[int, int]:
+    """Labels are balanced: a sampler has to be told to add rows of both."""
+    return {int(code): int(1.5 * count) for code, count in zip(*np.unique(y, return_counts=True), strict=True)}
+
+
+SMOTE = MixedSMOTE(sampling_strategy=half_as_many_again)
 CONCAT = ConcatClassifier(embedders=[("trees", TREES)], cv=2)
 
 
@@ -51,6 +64,14 @@ ENSEMBLES: dict[str, Any] = {
     "bagging, under": bagging(resample="under"),
     "boosting, given": boosting(),
     "boosting, auto": boosting(order="auto", n_estimators=2),
+    "resampled, over": ResampledClassifier(
+        estimator=TREES, sampler=RandomOverSampler(sampling_strategy=half_as_many_again), cv=K
+    ),
+    "resampled, smote": ResampledClassifier(estimator=TREES, sampler=SMOTE, cv=K),
+    "members on resampled rows": HybridClassifier(estimators=MEMBERS, resample=SMOTE, cv=K),
+    "under-bagging": UnderBaggingClassifier(estimator=TREES, n_estimators=2 * K),
+    "under-bagging, self-paced": UnderBaggingClassifier(estimator=TREES, n_estimators=2 * K, self_paced=True),
+    "a pipeline with a sampler in front": make_tabular_pipeline(SMOTE, HybridClassifier(estimators=MEMBERS, cv=K)),
     "concatenation as a member": HybridClassifier(estimators=[("concat", CONCAT), *MEMBERS[1:]], cv=K),
 }
 MAY_SWITCH_OFF = pytest.mark.filterwarnings("ignore:layers=2 is switched off")
@@ -62,7 +83,7 @@ def table(n_rows: int, n_columns: int) -> np.ndarray:
 
 def labels(n_rows: int, name: str) -> np.ndarray:
     """Balanced, but for draws that balance."""
-    return np.arange(n_rows) % (4 if name == "bagging, under" else 2) == 0
+    return np.arange(n_rows) % (4 if "under" in name else 2) == 0
 
 
 def standard_error(y: np.ndarray) -> float:

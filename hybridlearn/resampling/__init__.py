@@ -1,0 +1,7 @@
+"""Samplers in front of a learner, and the prior that they change, put back. No torch."""
+
+from hybridlearn.resampling._mixed import MixedSMOTE
+from hybridlearn.resampling._prior import prior_shift
+from hybridlearn.resampling._resampling import CORRECTIONS, SAMPLER_NAMES, WEIGHTS, Drawn, Resampling
+
+__all__ = ["CORRECTIONS", "SAMPLER_NAMES", "WEIGHTS", "Drawn", "MixedSMOTE", "Resampling", "prior_shift"]
