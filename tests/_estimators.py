@@ -10,7 +10,7 @@ from typing import Any
 
 from sklearn.base import BaseEstimator
 from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.preprocessing import PolynomialFeatures
+from sklearn.preprocessing import FunctionTransformer
 from skorch import NeuralNet
 from torch import Tensor, nn
 
@@ -82,7 +82,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "HybridBaggingClassifier": {"estimator": LogisticRegression(), "n_estimators": 3},
     "HybridBaggingRegressor": {"estimator": BoostedTreesRegressor(**SMALL_TREES), "n_estimators": 3},
     "ResampledClassifier": {"estimator": LogisticRegression(), "sampler": "over", "cv": 2},
-    "TabularPipeline": {"steps": [("terms", PolynomialFeatures()), ("linear", LogisticRegression(C=0.1))]},
+    "TabularPipeline": {"steps": [("same", FunctionTransformer()), ("linear", LogisticRegression())]},
     "UnderBaggingClassifier": {"estimator": LogisticRegression(), "n_estimators": 3},
     "ConcatClassifier": {"embedders": SMALL_CLASSIFIERS[:1], "cv": 2},
     "ConcatRegressor": {"embedders": SMALL_REGRESSORS[:1], "cv": 2},

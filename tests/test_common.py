@@ -18,6 +18,7 @@ import hybridlearn
 MINI_BATCHES = "a row that is repeated comes up in several mini-batches, a row of weight two in one"
 INNER_SPLIT = "a row that is repeated may stop the training as well as train, a row of weight two does one"
 CROSS_FITTED = "a row that is repeated lies in several folds, a row of weight two in one"
+FITTED_IN_PLACE = "steps are fitted in place, as those of scikit-learn's pipelines are"
 WEIGHTS_ARE_REPETITIONS = "check_sample_weight_equivalence_on_dense_data"
 
 EXPECTED_FAILURES: dict[str, dict[str, str]] = {
@@ -28,9 +29,16 @@ EXPECTED_FAILURES: dict[str, dict[str, str]] = {
         for ensemble in ("Hybrid", "HybridStacking", "HybridBagging", "HybridBoosting", "Concat")
         for kind in ("Classifier", "Regressor")
     },
-    "HybridBaggingClassifier": {
-        WEIGHTS_ARE_REPETITIONS: CROSS_FITTED,
-        "check_sample_weight_equivalence_on_sparse_data": CROSS_FITTED,
+    **{
+        name: {
+            WEIGHTS_ARE_REPETITIONS: CROSS_FITTED,
+            "check_sample_weight_equivalence_on_sparse_data": CROSS_FITTED,
+        }
+        for name in ("HybridBaggingClassifier", "ResampledClassifier", "UnderBaggingClassifier")
+    },
+    "TabularPipeline": {
+        "check_estimators_overwrite_params": FITTED_IN_PLACE,
+        "check_dont_overwrite_parameters": FITTED_IN_PLACE,
     },
     **{
         f"{family}{kind}": {WEIGHTS_ARE_REPETITIONS: MINI_BATCHES}

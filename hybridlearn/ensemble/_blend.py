@@ -12,6 +12,8 @@ from hybridlearn._row_losses import row_losses
 from hybridlearn.ensemble._loss import log_loss_gradient, mean_loss
 
 _LOG_TEMPERATURE_BOUNDS = (np.log(0.05), np.log(20.0))
+# Where classes can be told apart without fail, there is no end to it.
+_MOST_SCALE = 20.0
 _N_BAGS = 10
 _N_ROUNDS = 50
 _BAG_ELEMENTS = 40_000
@@ -81,7 +83,7 @@ def fit_blend(
     """
     scales, offsets = np.ones(len(margins)), np.zeros((len(margins), margins.shape[2]))
     if recalibrate:
-        alone = [_nonnegative_log_loss(margins[[m]], target, weight) for m in range(len(margins))]
+        alone = [_nonnegative_log_loss(margins[[m]], target, weight, most=_MOST_SCALE) for m in range(len(margins))]
         scales, offsets = np.array([each.weights[0] for each in alone]), np.array([each.intercept for each in alone])
     elif classification:
         scales = np.array([1 / fit_temperature(margin, target, weight) for margin in margins])
@@ -132,7 +134,9 @@ def _nonnegative(margins: np.ndarray, target: np.ndarray, weight: np.ndarray, cl
     return Blend(weights, np.array([center - weights @ means]))
 
 
-def _nonnegative_log_loss(margins: np.ndarray, target: np.ndarray, weight: np.ndarray) -> Blend:
+def _nonnegative_log_loss(
+    margins: np.ndarray, target: np.ndarray, weight: np.ndarray, *, most: float | None = None
+) -> Blend:
     n_members, _, n_outputs = margins.shape
     share = weight / weight.sum()
 
@@ -144,7 +148,7 @@ def _nonnegative_log_loss(margins: np.ndarray, target: np.ndarray, weight: np.nd
         return mean_loss(blended, target, weight, classification=True), gradient
 
     start = np.concatenate([np.full(n_members, 1 / n_members), np.zeros(n_outputs)])
-    bounds = [(0, None)] * n_members + [(None, None)] * n_outputs
+    bounds = [(0, most)] * n_members + [(None, None)] * n_outputs
     found = minimize(loss, start, jac=True, bounds=bounds, method="L-BFGS-B").x
     intercept = found[n_members:]
     # margins of several classes are centred, and stay so
