@@ -54,7 +54,7 @@ def systems(seed: int) -> dict[str, Any]:
         "plain": hl.HybridClassifier(estimators=alone, final_estimator="mean", random_state=seed),
         **resampled,
         "under-bagging": hl.UnderBaggingClassifier(random_state=seed),
-        "self-paced": hl.UnderBaggingClassifier(self_paced=True, random_state=seed),
+        "by chance": hl.UnderBaggingClassifier(self_paced=False, random_state=seed),
     }
 
 
@@ -75,7 +75,7 @@ def uncorrected(model: Any, X: pd.DataFrame) -> np.ndarray:
 def run_one(args: argparse.Namespace, name: str, seed: int) -> None:
     split = load_split(args, name, seed)
     for system, model in systems(seed).items():
-        if (name, seed, system) in done(args.out):
+        if (args.systems and system not in args.systems) or (name, seed, system) in done(args.out):
             continue
         started = time.process_time()
         with warnings.catch_warnings():
@@ -97,7 +97,7 @@ def run(args: argparse.Namespace) -> None:
         return
     for seed, name in product(args.seeds, names):
         command = [sys.executable, __file__, "run", "--inside", "--sets", name, "--seeds", str(seed)]
-        command += ["--out", str(args.out), "--rows", str(args.rows)]
+        command += ["--out", str(args.out), "--rows", str(args.rows), "--systems", *args.systems]
         command += ["--bench", str(args.bench), "--data", str(args.data)] if args.bench else []
         env = os.environ | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
         subprocess.run(command, env=env, check=True)
@@ -265,6 +265,7 @@ def main() -> None:
         command.add_argument("--data", type=Path, help="folder of the sets and their index.json")
         command.add_argument("--sets", nargs="*", default=[])
         command.add_argument("--seeds", nargs="*", type=int, default=list(SEEDS))
+        command.add_argument("--systems", nargs="*", default=[])
         command.add_argument("--rows", type=int, default=10_000, help="most rows to train on")
         command.add_argument("--out", type=Path, default=Path("imbalance.jsonl"))
         command.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)

@@ -81,9 +81,10 @@ SMALL: dict[str, dict[str, Any]] = {
     },
     "HybridBaggingClassifier": {"estimator": LogisticRegression(), "n_estimators": 3},
     "HybridBaggingRegressor": {"estimator": BoostedTreesRegressor(**SMALL_TREES), "n_estimators": 3},
+    "MixedSMOTE": {"random_state": 0},
     "ResampledClassifier": {"estimator": LogisticRegression(), "sampler": "over", "cv": 2},
     "TabularPipeline": {"steps": [("same", FunctionTransformer()), ("linear", LogisticRegression())]},
-    "UnderBaggingClassifier": {"estimator": LogisticRegression(), "n_estimators": 3},
+    "UnderBaggingClassifier": {"estimator": LogisticRegression(), "n_estimators": 4},
     "ConcatClassifier": {"embedders": SMALL_CLASSIFIERS[:1], "cv": 2},
     "ConcatRegressor": {"embedders": SMALL_REGRESSORS[:1], "cv": 2},
     **{

@@ -19,10 +19,11 @@ from _estimators import SMALL_TREES, Perceptron, public_estimators, small
 from sklearn.base import BaseEstimator, clone
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 from torch import Tensor, nn
 
 import hybridlearn
-from hybridlearn import TableEncoder
+from hybridlearn import TableEncoder, TabularPipeline
 from hybridlearn.persistence import load
 from hybridlearn.trees import BoostedTreesClassifier, BoostedTreesRegressor
 
@@ -128,13 +129,15 @@ def estimator(cls: type[BaseEstimator], task: str) -> BaseEstimator:
         changes["estimators"] = stages
     elif "estimators" in small(cls).get_params():
         changes["estimators"] = members(task)
-    if "HybridBagging" in cls.__name__:
+    if "estimator" in small(cls).get_params():
         changes["estimator"] = members(task)[1][1]
+    if cls is TabularPipeline:
+        changes["steps"] = [("same", FunctionTransformer()), *members(task)[1][1].steps]
     return small(cls, **changes)
 
 
 def fits_task(cls: type[BaseEstimator], task: str) -> bool:
-    name = cls.__name__
+    name = "PipelineClassifier" if cls is TabularPipeline else cls.__name__
     return (
         name == "TableEncoder" if task == "none" else name.endswith("Regressor" if task == "number" else "Classifier")
     )

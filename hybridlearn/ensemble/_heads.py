@@ -31,7 +31,8 @@ class HybridClassifierHead(ClassifierHead):
         return by_row
 
     def _labels_of(self, probability: np.ndarray) -> np.ndarray:
-        return self.classes_[decided(probability, self.threshold_)]
+        # a model of an earlier file has learned none
+        return self.classes_[decided(probability, getattr(self, "threshold_", self.threshold))]
 
     def plot_threshold(self, ax: Any = None) -> Any:
         """Draw out-of-fold scores by threshold, and the threshold that is used.

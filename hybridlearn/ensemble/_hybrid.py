@@ -8,7 +8,7 @@ from sklearn.base import clone
 
 from hybridlearn._compat import HasMethods, StrOptions, integer
 from hybridlearn._composition import BaseComposed
-from hybridlearn._docs import also_takes, leads_with
+from hybridlearn._docs import leads_with
 from hybridlearn.crossfit import check_members
 from hybridlearn.ensemble._assembly import assemble, blend_learner, uncalibrated
 from hybridlearn.ensemble._base import BaseEnsemble, Members, Work, refitted
@@ -106,7 +106,7 @@ _RESAMPLE = """
 
 
 @hybrid_estimator(parameters=_PARAMETERS + _RESAMPLE)
-@also_takes(resample=None)
+@leads_with(estimators="auto", cv=5, final_estimator="greedy", resample=None)
 class HybridClassifier(HybridClassifierHead, BaseHybrid):
     """Nets, boosted trees and a linear model as one cross-fitted, calibrated classifier.
 

@@ -81,14 +81,15 @@ def paced_weights(hardness: np.ndarray, progress: float) -> np.ndarray:
     parameters="""
     estimator : "auto" or classifier, default="auto"
         What learns; "auto" is boosted trees. Nested parameters are reached by name, e.g. ``estimator__max_depth``.
-    n_estimators : int, default=10
+    n_estimators : int, default=30
         How many draws; nets of one shape are trained as one program.
-    self_paced : bool, default=False
+    self_paced : bool, default=True
         Whether draws go by how hard rows are to those before them [2]_: first from all, in the end as many from the
-        hard as from the easy ones. Sharper where classes overlap, and more easily led astray by wrong labels.
+        hard as from the easy ones. With False each is drawn by chance alone, which leaves more of the frequent class
+        unseen, and is less easily led astray by wrong labels.
 """
 )
-@leads_with(estimator="auto", n_estimators=10, self_paced=False)
+@leads_with(estimator="auto", n_estimators=30, self_paced=True)
 class UnderBaggingClassifier(HybridClassifierHead, BaseBags):
     """The mean margin over balanced draws: each holds all rows of the rarest class, and as many of each other.
 

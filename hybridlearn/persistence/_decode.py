@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import OrderedDict
 from collections.abc import Callable
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pandas as pd
 import scipy.sparse
 import sklearn
 from safetensors.numpy import load as load_arrays
+from sklearn.base import BaseEstimator
 from sklearn.utils import Bunch
 
 from hybridlearn._compat import request_again
@@ -225,6 +227,7 @@ class _Decoder:
             thing.__setstate__({**self.state(node), "_sklearn_version": sklearn.__version__})
         else:
             vars(thing).update(self.state(node))
+            _add_later_parameters(thing)
         if "requests" in node:
             request_again(thing, self.one(dict, node["requests"]))
         check_trees(thing)
@@ -287,3 +290,11 @@ _MAKERS: dict[str, Callable[[_Decoder, dict[str, Any]], Any]] = {
     "tree": lambda self, node: tree_of(self.copied(node)),
     "type of dtype": lambda self, node: dtype_of(node["dtype"]).type,
 }
+
+
+def _add_later_parameters(thing: Any) -> None:
+    """Parameters that an estimator of ours has got since the file was written have their defaults."""
+    if isinstance(thing, BaseEstimator) and type(thing).__module__.startswith("hybridlearn."):
+        for parameter in signature(type(thing)).parameters.values():
+            if parameter.default is not parameter.empty:
+                vars(thing).setdefault(parameter.name, parameter.default)

@@ -7,11 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 from sklearn.linear_model import LinearRegression, LogisticRegression
-from sklearn.metrics import f1_score, log_loss, roc_auc_score
+from sklearn.metrics import log_loss, roc_auc_score
 from sklearn.neighbors import KNeighborsClassifier
 
 from hybridlearn import BoostedTreesClassifier, MixedSMOTE, imbalance_report
-from hybridlearn.audit import expected_calibration_error
 from hybridlearn.crossfit import cross_fit
 from hybridlearn.datasets import load_mortgages
 
@@ -126,12 +125,3 @@ def test_what_cannot_be_used_is_named(estimator: Any, settings: dict, message: s
 def test_a_regressor_is_refused() -> None:
     with pytest.raises(TypeError, match="LinearRegression is a regressor"):
         imbalance_report(LinearRegression(), np.arange(20.0)[:, None], np.arange(20.0))
-
-
-def test_calibration_error_of_what_is_right() -> None:
-    rng = np.random.RandomState(0)
-    probability = rng.uniform(size=20_000)
-    hit = rng.uniform(size=20_000) < probability
-    assert expected_calibration_error(hit, probability) < 0.02
-    assert f1_score(hit, probability > 0.5) > 0.7
-    assert expected_calibration_error(hit, probability**2) > 0.1

@@ -69,7 +69,7 @@ ENSEMBLES: dict[str, Any] = {
     ),
     "resampled, smote": ResampledClassifier(estimator=TREES, sampler=SMOTE, cv=K),
     "members on resampled rows": HybridClassifier(estimators=MEMBERS, resample=SMOTE, cv=K),
-    "under-bagging": UnderBaggingClassifier(estimator=TREES, n_estimators=2 * K),
+    "under-bagging": UnderBaggingClassifier(estimator=TREES, n_estimators=2 * K, self_paced=False),
     "under-bagging, self-paced": UnderBaggingClassifier(estimator=TREES, n_estimators=2 * K, self_paced=True),
     "a pipeline with a sampler in front": make_tabular_pipeline(SMOTE, HybridClassifier(estimators=MEMBERS, cv=K)),
     "concatenation as a member": HybridClassifier(estimators=[("concat", CONCAT), *MEMBERS[1:]], cv=K),
