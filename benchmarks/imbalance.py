@@ -162,7 +162,10 @@ def detector_auc(real: pd.DataFrame, synthetic: pd.DataFrame, seed: int) -> floa
     X = pd.concat([real, synthetic], ignore_index=True)
     y = np.repeat([0, 1], [len(real), len(synthetic)])
     trees = hl.BoostedTreesClassifier(n_estimators=100, learning_rate=0.1, early_stopping=False, random_state=seed)
-    return float(roc_auc_score(y, cross_val_predict(trees, X, y, cv=5, method="predict_proba")[:, 1]))
+    with warnings.catch_warnings():
+        # of levels that one fold alone holds
+        warnings.simplefilter("ignore")
+        return float(roc_auc_score(y, cross_val_predict(trees, X, y, cv=5, method="predict_proba")[:, 1]))
 
 
 def synthetic_rows(sampler: Any, X: pd.DataFrame, y: np.ndarray) -> pd.DataFrame:

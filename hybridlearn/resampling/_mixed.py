@@ -217,12 +217,42 @@ def _between(
         moves = ~(gap | common[base] | common[neighbor])
         moved = _moved(column, values, numbers, base[moves], neighbor[moves], step[moves])
         if not moves.all():
-            taken = values.iloc[np.where(gap, nearer, parent)[~moves]]
-            order = np.argsort(np.concatenate([np.flatnonzero(moves), np.flatnonzero(~moves)]), kind="stable")
-            moved = pd.concat([moved, taken]).iloc[order]
+            moved = _merged(moves, moved, values.iloc[np.where(gap, nearer, parent)[~moves]])
         columns.append(moved)
-    new = pd.concat([values.reset_index(drop=True) for values in columns], axis=1)
-    return new.set_axis(X.columns, axis=1)
+    columns = [values.reset_index(drop=True) for values in columns]
+    for own, other in ((base, neighbor), (neighbor, base)):
+        _tell_apart(columns, X, own, other, rng)
+    return pd.concat(columns, axis=1).set_axis(X.columns, axis=1)
+
+
+def _merged(where: np.ndarray, inside: pd.Series, outside: pd.Series) -> pd.Series:
+    """One column of those values that stand `where` it is true, and of those that stand elsewhere."""
+    order = np.argsort(np.concatenate([np.flatnonzero(where), np.flatnonzero(~where)]), kind="stable")
+    return pd.concat([inside, outside], ignore_index=True).iloc[order].reset_index(drop=True)
+
+
+def _tell_apart(
+    columns: list[pd.Series], X: pd.DataFrame, own: np.ndarray, other: np.ndarray, rng: np.random.RandomState
+) -> None:
+    """Rows that came out as one parent get a value of the other, unless these differ in no more than one."""
+    copies = np.arange(len(own))
+    for i, made in enumerate(columns):
+        copies = copies[_are_same(made.iloc[copies], X.iloc[own[copies], i])]
+        if not len(copies):
+            return
+    differ = ~np.column_stack([_are_same(X.iloc[own[copies], i], X.iloc[other[copies], i]) for i in range(X.shape[1])])
+    can = differ.sum(axis=1) > 1
+    copies, chosen = copies[can], (differ[can] * rng.uniform(size=(can.sum(), X.shape[1]))).argmax(axis=1)
+    for i in np.unique(chosen):
+        changes = np.isin(np.arange(len(own)), copies[chosen == i])
+        columns[i] = _merged(~changes, columns[i][~changes], X.iloc[other[changes], i])
+
+
+def _are_same(one: pd.Series, two: pd.Series) -> np.ndarray:
+    """Whether values are equal, or both missing, row by row."""
+    one, two = one.reset_index(drop=True), two.reset_index(drop=True)
+    equal = (one == two).to_numpy(dtype=bool, na_value=False)
+    return equal | (one.isna() & two.isna()).to_numpy(dtype=bool)
 
 
 def _is_common(numbers: np.ndarray) -> np.ndarray:

@@ -208,3 +208,18 @@ def test_any_small_table(n_rare: int, k: int, n_levels: int, gaps: float, seed: 
     assert new["i"].between(rare["i"].min(), rare["i"].max()).all()
     known = rare["x"].dropna()
     assert new["x"].dropna().between(known.min(), known.max()).all() if len(known) else new["x"].isna().all()
+
+
+def test_no_row_is_a_copy_where_its_parents_differ() -> None:
+    """Of categories alone each row would often be one parent: it gets a value of the other."""
+    rng = np.random.RandomState(0)
+    X = pd.DataFrame({name: rng.choice(list("abcdefghijkl"), 200) for name in "pqr"})
+    y = np.repeat([0, 1], [160, 40])
+    sampler = MixedSMOTE(k_neighbors=20, random_state=0)
+    more, _ = sampler.fit_resample(X, y)
+    made = np.arange(200, len(more))
+    first, second = (X.iloc[ids[made]].to_numpy() for ids in (sampler.sample_indices_, sampler.neighbor_indices_))
+    new = more.iloc[made].to_numpy()
+    far = (first != second).sum(axis=1) > 1
+    assert far.sum() > 100
+    assert not ((new == first).all(axis=1) | (new == second).all(axis=1))[far].any()
