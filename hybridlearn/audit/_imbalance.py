@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import average_precision_score, balanced_accuracy_score, f1_score, log_loss, roc_auc_score
+from sklearn.metrics import average_precision_score, f1_score, log_loss, recall_score, roc_auc_score
 
 from hybridlearn._extras import require
 from hybridlearn._heads import decided, probabilities
@@ -45,9 +45,10 @@ class ImbalanceReport:
     frame : DataFrame
         One row a strategy and correction: ``strategy``, ``corrected``, and of ``auc``, ``average_precision``,
         ``log_loss``, ``ece``, ``f1`` and ``balanced_accuracy`` the mean over folds and, as ``..._se``, its standard
-        error. Of more than two classes, means over the classes.
+        error. Precision and F1 are those of ``classes_[1]``; of more than two classes, means over the classes.
     advice : str
-        What to do, in words.
+        What to do, in words: what is better than doing nothing, calibrated or not, by more than 2 standard errors. Many
+        things are compared: something may seem so by chance.
     folds : DataFrame
         What the means are of: one row a strategy, correction, repeat and fold.
     """
@@ -128,12 +129,12 @@ def imbalance_report(
     >>> linear = make_pipeline(StandardScaler(), LogisticRegression())
     >>> report = imbalance_report(linear, X[150:], y[150:], samplers=["under"], random_state=0)
     >>> report.frame[["strategy", "corrected"]].values.tolist()
-    [['nothing', False], ['threshold', False], ['under', False], ['under', True]]
+    [['nothing', False], ['nothing', True], ['threshold', False], ['under', False], ['under', True]]
     """
     if n_repeats < 1:
         raise ValueError(f"n_repeats={n_repeats} must be at least 1")
     rng = np.random.RandomState(draw_seed(random_state))
-    named = {_name_of(sampler): sampler for sampler in samplers}
+    named = _named(samplers)
     if not takes_weights(estimator):
         named.pop(WEIGHTS, None)
     strategies = {NOTHING: None} | named
@@ -166,8 +167,22 @@ def imbalance_report(
     return ImbalanceReport(frame[["strategy", "corrected", *ordered]], _advice(folds), folds)
 
 
+def _named(samplers: Sequence[Any]) -> dict[str, Any]:
+    """Samplers by their names, those of one class numbered."""
+    if isinstance(samplers, str):
+        raise TypeError(f"samplers={samplers!r} must be a list of names or samplers: [{samplers!r}]")
+    named: dict[str, Any] = {}
+    for sampler in samplers:
+        name = _name_of(sampler)
+        n_before = sum(known.partition(" ")[0] == name for known in named)
+        named[f"{name} {n_before + 1}" if n_before else name] = sampler
+    return named
+
+
 def _name_of(sampler: Any) -> str:
     if not isinstance(sampler, str):
+        if isinstance(sampler, type) or not hasattr(sampler, "fit_resample"):
+            raise TypeError(f"samplers holds {sampler!r}, which is neither a name nor a sampler")
         return type(sampler).__name__
     if sampler not in SAMPLER_NAMES:
         raise ValueError(f"samplers holds {sampler!r}; names are {sorted(SAMPLER_NAMES)}")
@@ -180,6 +195,7 @@ def _told(strategy: str, oof: OutOfFold, resampling: Resampling | None, seed: in
     after = oof.margins[name]
     if resampling is None:
         yield Told(strategy, corrected=False, margin=after)
+        yield Told(strategy, corrected=True, margin=_recalibrated(oof, seed))
         if oof.margins[name].shape[1] == 1:
             blend = oof.with_blend(after, [])
             yield Told(THRESHOLD, corrected=False, margin=after, threshold=_thresholds(blend))
@@ -189,9 +205,14 @@ def _told(strategy: str, oof: OutOfFold, resampling: Resampling | None, seed: in
         if model.shift is not None:
             before[test] -= model.shift
     if resampling.recalibrates:
-        after = assemble(oof, blend_learner(oof, "mean", seed=seed, recalibrate=True)).oof.margins[BLEND]
+        after = _recalibrated(oof, seed)
     yield Told(strategy, corrected=False, margin=before)
     yield Told(strategy, corrected=True, margin=after)
+
+
+def _recalibrated(oof: OutOfFold, seed: int) -> np.ndarray:
+    """Margins with the scale and the intercept that the other folds tell."""
+    return assemble(oof, blend_learner(oof, "mean", seed=seed, recalibrate=True)).oof.margins[BLEND]
 
 
 def _thresholds(oof: OutOfFold) -> dict[str, np.ndarray]:
@@ -227,15 +248,19 @@ def _scores(target: np.ndarray, probability: np.ndarray, told: Told, rows: np.nd
         hit, sure = target == probability.argmax(axis=1), probability.max(axis=1)
     scores["auc"], scores["average_precision"] = (float(np.mean(s)) if len(s) else np.nan for s in (aucs, precisions))
     scores["ece"] = expected_calibration_error(hit, sure)
-    for name, measure in (("f1", _f1), ("balanced_accuracy", balanced_accuracy_score)):
+    for name, measure in (("f1", _f1), ("balanced_accuracy", _balanced_accuracy)):
         threshold = 0.5 if told.threshold is None else told.threshold[name][rows]
-        scores[name] = float(measure(target, decided(probability, threshold)))
+        scores[name] = float(measure(target, decided(probability, threshold), n_classes))
     return scores
 
 
-def _f1(target: np.ndarray, predicted: np.ndarray) -> float:
-    n_classes = len(np.unique(target))
-    return f1_score(target, predicted, average="binary" if n_classes <= 2 else "macro", zero_division=0)
+def _f1(target: np.ndarray, predicted: np.ndarray, n_classes: int) -> float:
+    return f1_score(target, predicted, average="binary" if n_classes == 2 else "macro", zero_division=0)
+
+
+def _balanced_accuracy(target: np.ndarray, predicted: np.ndarray, n_classes: int) -> float:
+    # recall of the classes that there are
+    return recall_score(target, predicted, labels=np.unique(target), average="macro", zero_division=0)
 
 
 def _advice(folds: pd.DataFrame) -> str:
@@ -244,12 +269,13 @@ def _advice(folds: pd.DataFrame) -> str:
         (str(own["strategy"].iloc[0]), bool(own["corrected"].iloc[0])): own.set_index(["repeat", "fold"])[list(METRICS)]
         for _, own in folds.groupby(["strategy", "corrected"], sort=False)
     }
-    nothing = cells.pop((NOTHING, False))
+    nothing, calibrated = cells.pop((NOTHING, False)), cells.pop((NOTHING, True))
     tuned = cells.pop((THRESHOLD, False), nothing)
     better: dict[str, list[str]] = {}
     for (strategy, corrected), own in cells.items():
         for metric in (*_RANKING, *_HONESTY):
-            gain, error = _gain(own, nothing, metric)
+            # what calibration alone does is no merit of a sampler
+            gain, error = min(_gain(own, other, metric) for other in (nothing, calibrated))
             if gain > 2 * error:
                 text = f"{strategy}{' (corrected)' if corrected else ''} by {gain:.3g} ± {error:.2g}"
                 better.setdefault(metric, []).append(text)
@@ -259,6 +285,8 @@ def _advice(folds: pd.DataFrame) -> str:
             "Doing nothing is best: no resampling ranks rows better, or tells probabilities better, by more than 2 "
             "standard errors."
         ]
+    if (gain := _gain(calibrated, nothing, "log_loss"))[0] > 2 * gain[1]:
+        said.append("Calibration alone tells probabilities better: blend it (HybridClassifier), or calibrate it.")
     raised = [m for m in _LABELS for gain, error in [_gain(tuned, nothing, m)] if gain > 2 * error]
     if raised:
         said.append(f"For labels, tune the threshold (threshold=...): it raises {' and '.join(raised)}.")
@@ -268,4 +296,4 @@ def _advice(folds: pd.DataFrame) -> str:
 def _gain(own: pd.DataFrame, other: pd.DataFrame, metric: str) -> tuple[float, float]:
     """By how much one is better than the other, on average over the folds, and the standard error of that."""
     gains = (own[metric] - other[metric]) * (1 if METRICS[metric] else -1)
-    return float(gains.mean()), float(gains.std() / np.sqrt(len(gains)))
+    return float(gains.mean()), float(gains.std() / np.sqrt(gains.count()))

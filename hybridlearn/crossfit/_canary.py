@@ -85,7 +85,9 @@ def leak_canary(
 
 
 def _out_of_fold(estimator: Any, X: Any, y: np.ndarray, cv: Any, rng: np.random.RandomState) -> OutOfFold:
-    last = estimator.steps[-1][1] if hasattr(estimator, "steps") else estimator
+    last = estimator
+    while hasattr(last, "steps"):
+        last = last.steps[-1][1]
     if isinstance(last, Additive):
         estimator.fit(X, y)
         # a pipeline fits its own steps in place

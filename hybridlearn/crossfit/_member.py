@@ -167,27 +167,29 @@ def fit_params(estimator: Any, training: TrainingRows, *, weighted: bool) -> dic
     """Weights, groups, ranks in time and margins to start from, under the names by which ``fit`` takes them."""
     wanted = {"sample_weight": training.weight if weighted else None}
     wanted |= {name: getattr(training, name) for name in ("groups", "time", "base_margin", "parents")}
-    named = {_fit_name(estimator, name): value for name, value in wanted.items() if value is not None}
+    named = {fit_name(estimator, name): value for name, value in wanted.items() if value is not None}
     return {name: value for name, value in named.items() if name is not None}
 
 
 def _stopping_rows(estimator: Any) -> np.ndarray | None:
     """Positions of the rows that ended the training, of a pipeline's last step too."""
     while hasattr(estimator, "steps"):
-        if _resamples(estimator):
+        if resamples(estimator):
             # positions among the rows that came out
             return None
         estimator = estimator.steps[-1][1]
     return getattr(estimator, "stopping_rows_", None)
 
 
-def _resamples(pipeline: Any) -> bool:
-    return any(hasattr(step, "fit_resample") for _, step in pipeline.steps)
-
-
 def takes(estimator: Any, parameter: str) -> bool:
     """Whether a parameter of ``fit`` reaches the estimator."""
-    return _fit_name(estimator, parameter) is not None
+    return fit_name(estimator, parameter) is not None
+
+
+def resamples(estimator: Any) -> bool:
+    """Whether it is a pipeline that resamples rows: its margins are then those of other shares of the classes."""
+    steps = getattr(estimator, "steps", [])
+    return any(hasattr(step, "fit_resample") or resamples(step) for _, step in steps)
 
 
 def takes_weights(estimator: Any) -> bool:
@@ -200,8 +202,8 @@ def starts_from_margin(estimator: Any) -> bool:
     return takes(estimator, "base_margin")
 
 
-def _fit_name(estimator: Any, parameter: str) -> str | None:
-    """Name of a fit parameter, that of a pipeline's last step with its prefix; None where it is not taken."""
+def fit_name(estimator: Any, parameter: str) -> str | None:
+    """Name of a parameter of ``fit``, that of a pipeline's last step with its prefix; None where it is not taken."""
     is_routed = get_config()["enable_metadata_routing"]
     if not hasattr(estimator, "steps"):
         is_taken = has_fit_parameter(estimator, parameter) and not (is_routed and _refuses(estimator, parameter))
@@ -211,11 +213,11 @@ def _fit_name(estimator: Any, parameter: str) -> str | None:
     if has_fit_parameter(estimator, parameter):
         # a pipeline of ours hands it on itself
         return parameter if takes(estimator.steps[-1][1], parameter) else None
-    if _resamples(estimator):
+    if resamples(estimator):
         # weights, groups and times of the rows that went in do not fit those that come out
         return None
     step, last = estimator.steps[-1]
-    inner = _fit_name(last, parameter)
+    inner = fit_name(last, parameter)
     return None if inner is None else f"{step}__{inner}"
 
 

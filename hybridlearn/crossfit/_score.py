@@ -78,9 +78,12 @@ def score_labels(
         warnings.simplefilter("ignore")
         if callable(scoring):
             margin, target, weight = oof.margins[BLEND][rows], oof.target[rows], oof.weight[rows]
-            return np.array(
-                [score_margin(margin, target, weight, oof.classes, scoring, threshold=t) for t in thresholds]
-            )
+            try:
+                return np.array(
+                    [score_margin(margin, target, weight, oof.classes, scoring, threshold=t) for t in thresholds]
+                )
+            except (TypeError, ValueError) as error:
+                raise ValueError(f"threshold={scoring!r} cannot score these labels: {error}") from error
         cells = _ToldLabels()
         cells.classes_ = np.arange(2)
         true, predicted = np.array([0, 0, 1, 1]), np.array([[0], [1], [0], [1]])

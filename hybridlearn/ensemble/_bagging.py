@@ -9,7 +9,7 @@ import numpy as np
 from hybridlearn._compat import StrOptions
 from hybridlearn._docs import leads_with
 from hybridlearn._progress import FitProgress
-from hybridlearn.crossfit import OutOfFold, warn_unweighted
+from hybridlearn.crossfit import OutOfFold, resamples, warn_unweighted
 from hybridlearn.ensemble._assembly import assemble, blend_learner
 from hybridlearn.ensemble._bags import LEAST, BaseBags, balanced_draws, bootstraps, check_not_in_time
 from hybridlearn.ensemble._base import Members, Work, refitted
@@ -51,10 +51,12 @@ class BaseBagging(BaseBags):
                 models = oof.models
         # what a temperature does to a prior that was put back, an intercept mends
         kind = "nonnegative" if self.resample == "under" else "mean"
-        self._keep(assemble(oof, blend_learner(oof, kind, seed=work.seed), deadline=work.deadline), models)
+        recalibrate = oof.classes is not None and resamples(members[0][1])
+        learn = blend_learner(oof, kind, seed=work.seed, recalibrate=recalibrate)
+        self._keep(assemble(oof, learn, deadline=work.deadline), models)
 
     def _of_bags(self, members: Members, work: Work, progress: FitProgress) -> OutOfFold:
-        check_not_in_time(work, f"resample={self.resample!r}")
+        check_not_in_time(work, f"resample={self.resample!r}", "'folds'")
         rng = np.random.RandomState(work.seed)
         parts = self._parts(work, most=len(work.rows) if self.resample == "bootstrap" else self.n_estimators)
         if self.resample == "bootstrap":

@@ -88,10 +88,10 @@ def balanced_draws(
     return bags
 
 
-def check_not_in_time(work: Work, what: str) -> None:
+def check_not_in_time(work: Work, what: str, instead: str) -> None:
     """A ValueError where rows have a time."""
     if work.rows.time is not None:
-        raise ValueError(f"{what} draws rows of all times to predict others; with time use resample='folds'")
+        raise ValueError(f"{what} draws rows of all times to predict others; with time use {instead}")
 
 
 @leads_with(estimator="auto", n_estimators=10)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -31,8 +32,10 @@ class HybridClassifierHead(ClassifierHead):
         return by_row
 
     def _labels_of(self, probability: np.ndarray) -> np.ndarray:
-        # a model of an earlier file has learned none
-        return self.classes_[decided(probability, getattr(self, "threshold_", self.threshold))]
+        # a number may have been set since; a model of an earlier file has learned none
+        is_number = isinstance(self.threshold, Real)
+        threshold = self.threshold if is_number else self.threshold_
+        return self.classes_[decided(probability, threshold)]
 
     def plot_threshold(self, ax: Any = None) -> Any:
         """Draw out-of-fold scores by threshold, and the threshold that is used.

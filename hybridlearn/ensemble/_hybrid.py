@@ -9,7 +9,7 @@ from sklearn.base import clone
 from hybridlearn._compat import HasMethods, StrOptions, integer
 from hybridlearn._composition import BaseComposed
 from hybridlearn._docs import leads_with
-from hybridlearn.crossfit import check_members
+from hybridlearn.crossfit import check_members, resamples
 from hybridlearn.ensemble._assembly import assemble, blend_learner, uncalibrated
 from hybridlearn.ensemble._base import BaseEnsemble, Members, Work, refitted
 from hybridlearn.ensemble._heads import HybridClassifierHead, HybridRegressorHead
@@ -66,7 +66,8 @@ class BaseBlend(BaseEnsemble):
         if resampling is not None and resampling.correct == "none":
             self._keep(uncalibrated(oof), models)
             return
-        recalibrate = resampling is not None and resampling.recalibrates
+        is_shifted = any(resamples(member) for _, member in members)
+        recalibrate = oof.classes is not None and (is_shifted if resampling is None else resampling.recalibrates)
         learn = blend_learner(oof, kind, seed=work.seed, recalibrate=recalibrate)
         self._keep(assemble(oof, learn, deadline=work.deadline), models)
 

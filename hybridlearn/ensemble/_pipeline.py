@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from imblearn.pipeline import Pipeline
 from sklearn.base import clone
+from sklearn.feature_selection import VarianceThreshold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import LabelEncoder
 from sklearn.utils import get_tags
@@ -15,12 +17,23 @@ from sklearn.utils.validation import check_memory
 
 from hybridlearn._fitting import adopt
 from hybridlearn._target import read_groups, read_time, read_weights
-from hybridlearn.crossfit import takes
+from hybridlearn.crossfit import fit_name, takes
 from hybridlearn.ensemble._base import BaseMeta
-from hybridlearn.resampling import Resampling
-from hybridlearn.table import TrainingRows
+from hybridlearn.resampling import Resampling, check_has_classes
+from hybridlearn.table import TrainingRows, read_raw_table, take_rows
 
 Steps = list[tuple[str, Any]]
+# Whose transformers do not look at the target, but for those that say so.
+_UNSUPERVISED = (
+    "hybridlearn.table",
+    *(
+        f"sklearn.{room}"
+        for room in (
+            *("cluster", "compose", "decomposition", "feature_extraction", "impute", "kernel_approximation"),
+            *("manifold", "pipeline", "preprocessing", "random_projection"),
+        )
+    ),
+)
 
 
 class TabularPipeline(Pipeline):
@@ -29,9 +42,10 @@ class TabularPipeline(Pipeline):
     Differs from :class:`imblearn.pipeline.Pipeline` in two ways. `sample_weight`, `groups` and `time` are given to
     ``fit`` by these names and reach the last step though samplers change the rows: they go with a row; the weight of a
     synthetic row lies between those of its parents. And where the last step is an estimator of this package that
-    cross-fits its members, a sampler, or a transformer that needs the target, is not fitted in front of its folds,
-    where it would show them copies of the rows that are left out: it moves, with all that follows it, in front of each
-    member.
+    cross-fits its members, steps that may look at the target are not fitted in front of its folds, where they would
+    show them what is left out: samplers, selectors of columns, target encoders and whatever is not known to look at `X`
+    alone move, with all that follows, in front of each member. Members that resample are put right again when they are
+    blended. In front of other estimators with folds of their own, such steps are an error.
 
     Parameters
     ----------
@@ -89,39 +103,40 @@ class TabularPipeline(Pipeline):
         Raises
         ------
         ValueError
-            Where a sampler stands in front of an estimator whose folds it would reach; where the last step does not
-            take what was given.
+            Where a step that looks at the target stands in front of folds that it cannot move into; where the last
+            step does not take what was given.
         """
         self.steps = list(self.steps)
         self._validate_steps()
         self._n_moved_ = 0
         name, final = self.steps[-1]
-        given = {"sample_weight": sample_weight, "groups": groups, "time": time}
-        given = {key: value for key, value in given.items() if value is not None}
-        n_moved = self._n_to_move()
+        is_estimator = final is not None and final != "passthrough"
+        n_moved = self._n_to_move() if is_estimator else 0
+        passed = Passed.of(X, y, {"sample_weight": sample_weight, "groups": groups, "time": time})
+        refused = [key for key in passed.beside if is_estimator and not takes(final, key)]
+        if refused:
+            raise ValueError(f"{type(final).__name__}, the last step, takes no {', '.join(refused)} in fit")
         memory = check_memory(self.memory)
         for i, (key, step) in enumerate(self.steps[: len(self.steps) - 1 - n_moved]):
             if step is None or step == "passthrough":
                 continue
             self._tell(key)
             if hasattr(step, "fit_resample"):
-                X, y, given = _resampled(step, X, y, given)
+                passed = passed.resampled(step, knows_parents=is_estimator and takes(final, "parents"))
             else:
                 # what is kept must not change with the step that the user holds
                 own = step if memory.location is None else clone(step)
-                X, fitted = memory.cache(_fit_transformed)(own, X, y)
+                X, fitted = memory.cache(_fit_transformed)(own, passed.X, passed.y)
+                passed = replace(passed, X=X)
                 self.steps[i] = (key, fitted)
-        if final is None or final == "passthrough":
+        if not is_estimator:
             return self
-        refused = [key for key in given if not takes(final, key)]
-        if refused:
-            raise ValueError(f"{type(final).__name__}, the last step, takes no {', '.join(refused)} in fit")
         self._tell(name)
+        beside = {str(fit_name(final, key)): value for key, value in passed.beside.items()}
         if n_moved:
-            inside = final.behind(self.steps[-1 - n_moved : -1], name)
-            adopt(final, inside.fit(X, y, **given))
+            adopt(final, final.behind(self.steps[-1 - n_moved : -1], name).fit(passed.X, passed.y, **beside))
         else:
-            final.fit(X, y, **given)
+            final.fit(passed.X, passed.y, **beside)
         self._n_moved_ = n_moved
         return self
 
@@ -132,14 +147,15 @@ class TabularPipeline(Pipeline):
     def _n_to_move(self) -> int:
         """How many steps, up to the last one, must go into its folds."""
         final, before = self.steps[-1][1], [step for _, step in self.steps[:-1]]
-        seeing = [i for i, step in enumerate(before) if _needs_target(step)]
-        if seeing and isinstance(final, BaseMeta):
-            return len(before) - seeing[0]
-        samplers = [self.steps[i][0] for i in seeing if hasattr(before[i], "fit_resample")]
-        if samplers and hasattr(final, "get_params") and "cv" in final.get_params(deep=False):
+        if isinstance(final, BaseMeta):
+            first = next((i for i, step in enumerate(before) if not _ignores_target(step)), len(before))
+            return len(before) - first
+        seeing = [key for key, step in self.steps[:-1] if _needs_target(step)]
+        inner = next((part for part in _parts(final) if isinstance(part, BaseMeta) or _has_folds(part)), None)
+        if seeing and inner is not None:
             raise ValueError(
-                f"step {samplers[0]!r} would put copies of left-out rows into the folds of {type(final).__name__}; "
-                "put it into the estimator that this cross-fits"
+                f"step {seeing[0]!r} looks at the target, and would show the folds of {type(inner).__name__} what is "
+                "left out of them; put it into the estimator that is cross-fitted"
             )
         return 0
 
@@ -153,6 +169,11 @@ class TabularPipeline(Pipeline):
     def n_features_in_(self) -> int:
         """Columns seen in ``fit``, by the first step that was fitted."""
         return next(self._iter())[2].n_features_in_
+
+    @property
+    def feature_names_in_(self) -> np.ndarray:
+        """Their names, if all were strings."""
+        return next(self._iter())[2].feature_names_in_
 
 
 def make_tabular_pipeline(*steps: Any, memory: Any = None, verbose: bool = False) -> TabularPipeline:
@@ -191,28 +212,91 @@ def _fit_transformed(transformer: Any, X: Any, y: Any) -> tuple[Any, Any]:
     return transformer.fit(X, y).transform(X), transformer
 
 
+def _parts(estimator: Any) -> Iterator[Any]:
+    """An estimator, and those that it holds."""
+    yield estimator
+    if hasattr(estimator, "get_params"):
+        yield from (part for part in estimator.get_params(deep=True).values() if hasattr(part, "get_params"))
+
+
+def _has_folds(estimator: Any) -> bool:
+    return hasattr(estimator, "get_params") and "cv" in estimator.get_params(deep=False)
+
+
 def _needs_target(step: Any) -> bool:
-    if step is None or isinstance(step, str):
-        return False
-    return hasattr(step, "fit_resample") or bool(get_tags(step).target_tags.required)
-
-
-def _resampled(sampler: Any, X: Any, y: Any, given: dict[str, Any]) -> tuple[Any, Any, dict[str, Any]]:
-    """The rows that a sampler makes of these, with what was given beside them."""
-    if y is None:
-        raise ValueError(f"{type(sampler).__name__} resamples by classes: give y")
-    if not given:
-        return *sampler.fit_resample(X, y), given
-    encoder = LabelEncoder().fit(np.asarray(y))
-    rows = TrainingRows(
-        X=X,
-        target=encoder.transform(np.asarray(y)),
-        weight=read_weights(given.get("sample_weight"), X),
-        groups=read_groups(given.get("groups"), X),
-        positions=np.arange(len(y)),
-        n_handed=len(y),
-        time=read_time(given.get("time"), X),
+    """Whether it, or a part of it, is known to look at the target."""
+    return any(
+        hasattr(part, "fit_resample")
+        or (hasattr(part, "fit") and bool(get_tags(part).target_tags.required))
+        or (_is_of(part, "sklearn.feature_selection") and not isinstance(part, VarianceThreshold))
+        for part in _parts(step)
     )
-    drawn = Resampling(sampler, encoder.classes_, "none").draw(rows, takes_weights=False).rows
-    passed = {"sample_weight": drawn.weight, "groups": drawn.groups, "time": drawn.time}
-    return drawn.X, encoder.inverse_transform(drawn.target), {key: passed[key] for key in given}
+
+
+def _ignores_target(step: Any) -> bool:
+    """Whether it, and all parts of it, are known not to look at the target."""
+    if step is None or isinstance(step, str):
+        return True
+    parts = list(_parts(step))
+    known = all(isinstance(part, VarianceThreshold) or _is_of(part, *_UNSUPERVISED) for part in parts)
+    return known and not _needs_target(step)
+
+
+def _is_of(part: Any, *rooms: str) -> bool:
+    return any(f"{type(part).__module__}.".startswith(f"{room}.") for room in rooms)
+
+
+@dataclass(frozen=True)
+class Passed:
+    """What goes from step to step.
+
+    Attributes
+    ----------
+    X, y : table and target
+    beside : dict of str to array-like of shape (n_rows,)
+        Weights, groups, times and parents of the rows, those that there are.
+    """
+
+    X: Any
+    y: Any
+    beside: dict[str, Any]
+
+    @classmethod
+    def of(cls, X: Any, y: Any, beside: dict[str, Any]) -> Passed:
+        """What was handed to ``fit``; rows of weight 0 are left out."""
+        given = {key: value for key, value in beside.items() if value is not None}
+        if "sample_weight" not in given:
+            return cls(X, y, given)
+        table = read_raw_table(X)
+        weight = read_weights(given["sample_weight"], table)
+        rows = np.flatnonzero(weight)
+        if len(rows) == len(weight):
+            return cls(X, y, given)
+        some = {key: take_rows(np.asarray(value), rows) for key, value in given.items()}
+        return cls(take_rows(table, rows), None if y is None else np.asarray(y)[rows], some)
+
+    def resampled(self, sampler: Any, *, knows_parents: bool) -> Passed:
+        """What a sampler makes of it, with what belongs to the rows."""
+        if self.y is None:
+            raise ValueError(f"{type(sampler).__name__} resamples by classes: give y")
+        check_has_classes(self.y, sampler)
+        if not self.beside and not knows_parents:
+            X, y = sampler.fit_resample(self.X, self.y)
+            return replace(self, X=X, y=y)
+        table, labels = read_raw_table(self.X), np.asarray(self.y)
+        encoder = LabelEncoder().fit(labels)
+        rows = TrainingRows(
+            X=table,
+            target=encoder.transform(labels),
+            weight=read_weights(self.beside.get("sample_weight"), table),
+            groups=read_groups(self.beside.get("groups"), table),
+            positions=np.arange(len(labels)),
+            n_handed=len(labels),
+            time=read_time(self.beside.get("time"), table),
+        )
+        drawn = Resampling(sampler, encoder.classes_, "none").draw(rows, takes_weights=False).rows
+        made = {"sample_weight": drawn.weight, "groups": drawn.groups, "time": drawn.time}
+        beside = {key: made[key] for key in self.beside if key in made}
+        if knows_parents and drawn.parents is not None:
+            beside["parents"] = drawn.parents
+        return Passed(drawn.X, encoder.inverse_transform(drawn.target), beside)

@@ -13,7 +13,7 @@ from hybridlearn._compat import HasMethods, StrOptions, integer
 from hybridlearn._docs import leads_with
 from hybridlearn._row_losses import row_losses
 from hybridlearn._splits import Split
-from hybridlearn.crossfit import OutOfFold, check_task, no_news_of_levels, warn_unweighted
+from hybridlearn.crossfit import OutOfFold, check_task, no_news_of_levels, resamples, warn_unweighted
 from hybridlearn.ensemble._assembly import Assembly, assemble, blend_learner
 from hybridlearn.ensemble._base import Members, Work, refitted
 from hybridlearn.ensemble._heads import HybridClassifierHead, HybridRegressorHead
@@ -127,7 +127,8 @@ class BaseStacking(BaseHybrid):
 
     def _assemble(self, oof: OutOfFold, work: Work) -> Assembly:
         if isinstance(self.final_estimator, str):
-            blend = blend_learner(oof, self.final_estimator, seed=work.seed)
+            recalibrate = oof.classes is not None and any(resamples(own[0].estimator) for own in oof.models.values())
+            blend = blend_learner(oof, self.final_estimator, seed=work.seed, recalibrate=recalibrate)
             return assemble(oof, blend, deadline=work.deadline)
         final = self._on_device(self.final_estimator)
         learn = meta_learner(oof, final, work, passthrough=self.passthrough)

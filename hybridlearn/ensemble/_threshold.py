@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ class Cells:
     Attributes
     ----------
     thresholds : ndarray of shape (n_thresholds,)
-        Ascending; a probability above one is of the second class.
+        A probability above one is of the second class.
     counts : ndarray of shape (n_thresholds, 2, 2)
         Weight of the rows by true and by predicted class.
     """
@@ -58,7 +59,7 @@ def check_threshold(threshold: Any, classes: np.ndarray) -> None:
     n_classes = len(classes)
     if _is_cost(threshold):
         _read_cost(threshold, n_classes)
-    elif n_classes > 2 and not (isinstance(threshold, float | int) and threshold == 0.5):
+    elif n_classes > 2 and not (isinstance(threshold, Real) and threshold == 0.5):
         raise ValueError(
             f"threshold={threshold!r} is for two classes, y has {n_classes}; give what mistakes cost, as an array of "
             f"shape ({n_classes}, {n_classes})"
@@ -76,7 +77,7 @@ def learn_threshold(threshold: Any, oof: OutOfFold, rows: np.ndarray) -> Thresho
     rows : ndarray of int
         To learn from; 0.5 (or what the costs imply) where there are none.
     """
-    if isinstance(threshold, float | int):
+    if isinstance(threshold, Real):
         return float(threshold)
     if not _is_cost(threshold):
         return _best(Cells.of(oof, rows), _score_of(threshold, oof, rows)) if len(rows) else 0.5
@@ -97,7 +98,9 @@ def _score_of(scoring: Any, oof: OutOfFold, rows: np.ndarray) -> Callable[[Cells
 def _best(cells: Cells, score: Callable[[Cells], np.ndarray]) -> float:
     """The middle one of the best."""
     scores = score(cells)
-    best = np.sort(cells.thresholds[scores >= scores.max()])
+    if np.isnan(scores).all():
+        raise ValueError("threshold is a score that is NaN whatever the threshold")
+    best = np.sort(cells.thresholds[scores >= np.nanmax(scores)])
     return float(best[len(best) // 2])
 
 
@@ -129,11 +132,14 @@ def _implied(cost: np.ndarray) -> float:
 
 
 def _is_cost(threshold: Any) -> bool:
-    return not isinstance(threshold, str | float | int) and not callable(threshold)
+    return not isinstance(threshold, str | Real) and not callable(threshold)
 
 
 def _read_cost(cost: Any, n_classes: int) -> np.ndarray:
-    array = np.asarray(cost, dtype=np.float64)
+    try:
+        array = np.asarray(cost, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"threshold={cost!r:.80} is no number, no score and no cost matrix: {error}") from error
     if array.shape != (n_classes, n_classes) or not np.isfinite(array).all():
         raise ValueError(
             f"threshold as a cost matrix must hold finite numbers of shape ({n_classes}, {n_classes}): what it costs "
@@ -156,7 +162,7 @@ def plot_threshold(model: Any, ax: Any) -> Any:
         mean = np.tensordot(cells.counts, _read_cost(wanted, 2)) / oof.weight[rows].sum()
         curves = {"mean cost": mean}
     else:
-        names = ["f1", "balanced_accuracy"] if isinstance(wanted, float | int) else [wanted]
+        names = ["f1", "balanced_accuracy"] if isinstance(wanted, Real) else [wanted]
         curves = {str(name): score_labels(cells.counts, oof, rows, cells.thresholds, name) for name in names}
     for name, values in curves.items():
         ax.plot(cells.thresholds[order], values[order], label=name)

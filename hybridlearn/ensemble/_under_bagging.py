@@ -11,7 +11,7 @@ from hybridlearn._docs import leads_with
 from hybridlearn._heads import probabilities
 from hybridlearn._progress import FitProgress
 from hybridlearn._splits import Split
-from hybridlearn.crossfit import FittedFold, OutOfFold, no_news_of_levels, warn_unweighted
+from hybridlearn.crossfit import FittedFold, OutOfFold, no_news_of_levels, resamples, warn_unweighted
 from hybridlearn.ensemble._assembly import assemble, blend_learner
 from hybridlearn.ensemble._bags import LEAST, Bag, BaseBags, balanced_draws, check_not_in_time
 from hybridlearn.ensemble._base import Members, Work
@@ -21,6 +21,7 @@ from hybridlearn.table import TrainingRows, take_rows
 from hybridlearn.trees import BoostedTreesClassifier
 
 _N_BINS = 20
+_LEAST_ROWS = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,7 +125,14 @@ class UnderBaggingClassifier(HybridClassifierHead, BaseBags):
         return BoostedTreesClassifier()
 
     def _learn(self, work: Work) -> None:
-        check_not_in_time(work, type(self).__name__)
+        check_not_in_time(work, type(self).__name__, "ResampledClassifier(sampler='under')")
+        n_of = np.bincount(work.rows.target)
+        if n_of.min() < _LEAST_ROWS:
+            label = self.classes_[[n_of.argmin()]].tolist()[0]
+            raise ValueError(
+                f"class {label!r} has {n_of.min()} row, and each draw would hold as many of each class; merge rare "
+                "classes"
+            )
         members = self._members()
         warn_unweighted(members, work.weighted)
         rng = np.random.RandomState(work.seed)
@@ -133,7 +141,8 @@ class UnderBaggingClassifier(HybridClassifierHead, BaseBags):
             oof = self._of_rounds(members, work, parts, rng, progress)
         # hard rows are likelier to be drawn than others of their class: what the prior is then, only these margins tell
         kind = "mean" if self.self_paced else "nonnegative"
-        learn = blend_learner(oof, kind, seed=work.seed, recalibrate=self.self_paced)
+        recalibrate = self.self_paced or resamples(members[0][1])
+        learn = blend_learner(oof, kind, seed=work.seed, recalibrate=recalibrate)
         self._keep(assemble(oof, learn, deadline=work.deadline), oof.models)
 
     def _of_rounds(

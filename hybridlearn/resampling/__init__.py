@@ -1,7 +1,17 @@
 """Samplers in front of a learner, and the prior that they change, put back. No torch."""
 
+from hybridlearn.resampling._classes import check_has_classes
 from hybridlearn.resampling._mixed import MixedSMOTE
 from hybridlearn.resampling._prior import prior_shift
 from hybridlearn.resampling._resampling import CORRECTIONS, SAMPLER_NAMES, WEIGHTS, Drawn, Resampling
 
-__all__ = ["CORRECTIONS", "SAMPLER_NAMES", "WEIGHTS", "Drawn", "MixedSMOTE", "Resampling", "prior_shift"]
+__all__ = [
+    "CORRECTIONS",
+    "SAMPLER_NAMES",
+    "WEIGHTS",
+    "Drawn",
+    "MixedSMOTE",
+    "Resampling",
+    "check_has_classes",
+    "prior_shift",
+]

@@ -10,16 +10,18 @@ from imblearn.over_sampling.base import BaseOverSampler
 from imblearn.utils import check_target_type
 from sklearn.neighbors import NearestNeighbors
 from sklearn.utils import check_random_state
-from sklearn.utils.multiclass import type_of_target
 
 from hybridlearn._compat import StrOptions, integer, real
 from hybridlearn._random import RandomState
+from hybridlearn.resampling._classes import check_has_classes
 from hybridlearn.resampling._space import Space, as_numbers
 from hybridlearn.table import BOOLEAN, CATEGORICAL, DATETIME, Column, Schema, read_table
 
 # A number that so many rows share is taken over from a parent, as a category is: nothing lies between it and another.
 _COMMON = 0.05
 _SOME_ROWS = 2000
+# Dtypes between two values of which there may be none.
+_WHOLE = ("period", "date32", "date64")
 
 
 class MixedSMOTE(BaseOverSampler):
@@ -30,7 +32,8 @@ class MixedSMOTE(BaseOverSampler):
     distances in which every column counts alike (numbers in standard deviations, another category or a gap on one side
     as one of these, in the spirit of Gower [3]_); in a category that is that of one of the two parents, the nearer one
     more likely, rather than the most common one around, which would thin out what is rare. A number that a twentieth
-    of the rows share (the zero of a gain) is taken over too; gaps are those of the nearer parent.
+    of the rows share (the zero of a gain) is taken over too; gaps among numbers are those of the nearer parent. No row
+    is a copy of a parent, unless the two differ in one column at most.
 
     Dtypes, column names and categories are those of `X`; whole numbers stay whole. Text in any form, nullable and
     Arrow dtypes, booleans, datetimes and timedeltas are taken; sparse matrices are not.
@@ -126,11 +129,7 @@ class MixedSMOTE(BaseOverSampler):
         ValueError
             On a class of too few rows, or a target of numbers.
         """
-        if type_of_target(y, input_name="y").startswith("continuous"):
-            raise ValueError(
-                "Unknown label type: continuous; MixedSMOTE balances classes. In a regression weigh rows "
-                "(sample_weight), or resample by bins of the target: pd.qcut(y, 10, labels=False)"
-            )
+        check_has_classes(y, self)
         return super().fit_resample(X, y, **params)
 
     def _check_X_y(self, X: Any, y: Any, accept_sparse: Any = None) -> tuple[Any, np.ndarray, bool]:  # noqa: N802
@@ -208,7 +207,7 @@ def _between(
     for i, column in enumerate(schema.columns):
         values = X.iloc[:, i]
         parent = np.where(rng.uniform(size=len(base)) < step, neighbor, base)
-        if column.kind in (CATEGORICAL, BOOLEAN) or values.dtype == object or column.dtype.startswith("period"):
+        if column.kind in (CATEGORICAL, BOOLEAN) or values.dtype == object or column.dtype.startswith(_WHOLE):
             columns.append(values.iloc[parent])
             continue
         numbers = as_numbers(column, values)

@@ -79,6 +79,8 @@ class Resampling:
     @classmethod
     def of(cls, given: Any, classes: Any, correct: str = "auto") -> Self:
         """With a sampler by its name, or a clone of the one that is given."""
+        if isinstance(given, type):
+            raise TypeError(f"{given.__name__} is a class; give a sampler of it: {given.__name__}()")
         is_made = isinstance(given, str) and given != WEIGHTS
         sampler = given if given == WEIGHTS else _SAMPLERS[given]() if is_made else clone(given)
         return cls(sampler, classes, correct)
@@ -196,7 +198,7 @@ def _found(rows: TrainingRows, X: Any, codes: np.ndarray) -> tuple[np.ndarray, n
     """
     origin, other = np.zeros(len(codes), dtype=np.int64), np.zeros(len(codes), dtype=np.int64)
     step = np.zeros(len(codes))
-    before, after = _numbers(rows.X), _numbers(X)
+    before, after = _numbers(rows.X, X)
     for code in np.unique(codes):
         own, new = np.flatnonzero(rows.target == code), np.flatnonzero(codes == code)
         distance, found = NearestNeighbors(n_neighbors=min(2, len(own))).fit(before[own]).kneighbors(after[new])
@@ -212,5 +214,9 @@ def _found(rows: TrainingRows, X: Any, codes: np.ndarray) -> tuple[np.ndarray, n
     return origin, other, step
 
 
-def _numbers(X: Any) -> Any:
-    return X.to_numpy(dtype=np.float64) if isinstance(X, pd.DataFrame) else X
+def _numbers(*tables: Any) -> list[Any]:
+    """Tables of the same columns as arrays, or matrices, of numbers."""
+    if not isinstance(tables[0], pd.DataFrame):
+        return list(tables)
+    encoder = TableEncoder(encode="onehot").fit(tables[0])
+    return [encoder.transform(table) for table in tables]

@@ -41,6 +41,9 @@ class Space:
     def points(self, rows: np.ndarray) -> Any:
         """Points of some rows, ndarray or csr matrix of shape (n_rows, n_dimensions), float32."""
         dense = self._numbers[rows]
+        if dense.shape[1] + self._codes.shape[1] == 0:
+            # of rows that nothing is known of, all are alike
+            return np.zeros((len(rows), 1), dtype=np.float32)
         if not self._codes.shape[1]:
             return dense
         # two rows of different levels differ in two indicators

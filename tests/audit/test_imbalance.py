@@ -6,8 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from imblearn import FunctionSampler
+from imblearn.under_sampling import RandomUnderSampler
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.metrics import log_loss, roc_auc_score
+from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsClassifier
 
 from hybridlearn import BoostedTreesClassifier, MixedSMOTE, imbalance_report
@@ -35,7 +38,7 @@ def row_of(report: Any, strategy: str, corrected: bool = False) -> Any:
 def test_each_way_has_its_rows(report: Any) -> None:
     found = list(zip(report.frame.strategy, report.frame.corrected, strict=True))
     strategies = [(name, corrected) for name in ("weights", "under", "over", "smote") for corrected in (False, True)]
-    assert found == [("nothing", False), ("threshold", False), *strategies]
+    assert found == [("nothing", False), ("nothing", True), ("threshold", False), *strategies]
     assert report.frame.notna().all(axis=None)
     assert len(report.folds) == 5 * len(found)
 
@@ -44,7 +47,7 @@ def test_doing_nothing_is_what_cross_fitting_says(report: Any, rare: Any) -> Non
     X, y = rare
     oof = cross_fit([("linear", LogisticRegression())], X, y, random_state=0)
     told = row_of(report, "nothing")
-    folds = report.folds[report.folds.strategy == "nothing"]
+    folds = report.folds[(report.folds.strategy == "nothing") & ~report.folds.corrected]
     for metric in ("auc", "log_loss", "ece", "f1"):
         assert told[metric] == pytest.approx(folds[metric].mean())
         assert told[f"{metric}_se"] == pytest.approx(folds[metric].std() / np.sqrt(5))
@@ -83,7 +86,7 @@ def test_what_helps_is_named() -> None:
     told = imbalance_report(KNeighborsClassifier(5), X, y, samplers=["smote"], n_repeats=2, random_state=0)
     assert "Better than doing nothing in auc" in told.advice
     assert "smote" in told.advice
-    assert len(told.folds) == 2 * 5 * 4
+    assert len(told.folds) == 2 * 5 * 5
 
 
 def test_three_classes_and_a_real_table() -> None:
@@ -91,7 +94,7 @@ def test_three_classes_and_a_real_table() -> None:
     y = rng.choice(3, 600, p=[0.7, 0.2, 0.1])
     X = rng.randn(600, 2) + y[:, None]
     told = imbalance_report(LogisticRegression(), X, y, samplers=["under", MixedSMOTE()], random_state=0)
-    assert told.frame.strategy.tolist() == ["nothing", "under", "under", "MixedSMOTE", "MixedSMOTE"]
+    assert told.frame.strategy.tolist() == ["nothing", "nothing", "under", "under", "MixedSMOTE", "MixedSMOTE"]
     assert row_of(told, "under", corrected=True)["log_loss"] < row_of(told, "under")["log_loss"]
     X, y = load_mortgages()
     trees = BoostedTreesClassifier(n_estimators=20, learning_rate=0.2)
@@ -125,3 +128,27 @@ def test_what_cannot_be_used_is_named(estimator: Any, settings: dict, message: s
 def test_a_regressor_is_refused() -> None:
     with pytest.raises(TypeError, match="LinearRegression is a regressor"):
         imbalance_report(LinearRegression(), np.arange(20.0)[:, None], np.arange(20.0))
+
+
+def test_what_calibration_alone_does_is_no_merit_of_a_sampler() -> None:
+    rng = np.random.RandomState(0)
+    y = (rng.uniform(size=800) < 0.1).astype(int)
+    X = np.repeat(rng.randn(800, 1) + y[:, None], 12, axis=1) + 0.1 * rng.randn(800, 12)
+    told = imbalance_report(GaussianNB(), X, y, samplers=[FunctionSampler()], random_state=0)
+    assert "FunctionSampler" not in told.advice
+    assert "Calibration alone" in told.advice
+    same = row_of(told, "FunctionSampler", corrected=True), row_of(told, "nothing", corrected=True)
+    assert same[0]["log_loss"] == pytest.approx(same[1]["log_loss"])
+
+
+def test_samplers_of_one_class_are_numbered_and_a_fold_may_lack_a_class() -> None:
+    rng = np.random.RandomState(0)
+    X, y = rng.randn(90, 2), np.repeat([0, 1], 45)
+    y[:3] = 2
+    halves = [RandomUnderSampler(sampling_strategy={0: n, 1: n}) for n in (20, 30)]
+    told = imbalance_report(LogisticRegression(), X, y, samplers=["over", *halves], random_state=0)
+    assert told.frame.strategy.unique().tolist() == ["nothing", "over", "RandomUnderSampler", "RandomUnderSampler 2"]
+    with pytest.raises(TypeError, match="samplers='under' must be a list"):
+        imbalance_report(LogisticRegression(), X, y, samplers="under")
+    with pytest.raises(TypeError, match="neither a name nor a sampler"):
+        imbalance_report(LogisticRegression(), X, y, samplers=[RandomUnderSampler])

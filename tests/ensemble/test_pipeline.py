@@ -8,20 +8,28 @@ import imblearn.pipeline
 import numpy as np
 import pandas as pd
 import pytest
+from imblearn import FunctionSampler
 from imblearn.over_sampling import SMOTE
 from imblearn.under_sampling import RandomUnderSampler
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.calibration import CalibratedClassifierCV
-from sklearn.linear_model import LogisticRegression
+from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import StackingClassifier, VotingClassifier
+from sklearn.feature_selection import SelectFromModel, SelectKBest
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_score
 from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import FeatureUnion, make_pipeline
 from sklearn.preprocessing import StandardScaler, TargetEncoder
 
 from hybridlearn import (
     BoostedTreesClassifier,
     ConcatClassifier,
+    HybridBaggingClassifier,
     HybridBoostingClassifier,
     HybridClassifier,
+    HybridStackingClassifier,
     MixedSMOTE,
     ResampledClassifier,
     TableEncoder,
@@ -155,7 +163,7 @@ def test_where_it_cannot_move_it_is_refused(final: Any, rare: Any) -> None:
     GridSearchCV(LogisticRegression(), {"C": [1.0]}),
 ])  # fmt: skip
 def test_folds_of_others_are_refused_too(final: Any, rare: Any) -> None:
-    with pytest.raises(ValueError, match="step 'mixedsmote' would put copies of left-out rows into the folds of"):
+    with pytest.raises(ValueError, match="step 'mixedsmote' looks at the target, and would show the folds of"):
         make_tabular_pipeline(MixedSMOTE(), final).fit(*rare)
 
 
@@ -199,3 +207,83 @@ def test_a_saved_one_predicts_as_before(rare: Any, tmp_path) -> None:
     save(pipeline, tmp_path / "pipeline.hybrid")
     again = load(tmp_path / "pipeline.hybrid")
     np.testing.assert_array_equal(again.predict_proba(X), pipeline.predict_proba(X))
+
+
+@pytest.mark.parametrize("selector", [
+    SelectKBest(k=5),
+    SelectFromModel(LogisticRegression(), max_features=5),
+    FeatureUnion([("best", SelectKBest(k=5))]),
+    ColumnTransformer([("best", SelectKBest(k=5), list(range(100)))]),
+    FunctionSampler(),
+])  # fmt: skip
+def test_whatever_may_look_at_the_target_moves(selector: Any) -> None:
+    """Columns chosen by labels that mean nothing: chosen inside the folds, they tell nothing of the rows left out."""
+    rng = np.random.RandomState(0)
+    X, y = rng.randn(200, 100), rng.permutation(np.repeat([0, 1], 100))
+    fitted = make_tabular_pipeline(StandardScaler(), selector, HybridClassifier(estimators=LINEAR, random_state=0)).fit(
+        X, y
+    )
+    assert len(fitted[-1].estimators_[0][0].steps) == 2
+    margin = fitted[-1].oof_.margins["linear"][:, 0]
+    assert roc_auc_score(fitted[-1].oof_.target, margin) < 0.63
+
+
+@pytest.mark.parametrize("front", [SelectKBest(k=2), TargetEncoder(cv=StratifiedKFold(3)), MixedSMOTE()])
+@pytest.mark.parametrize("final", [
+    GridSearchCV(LogisticRegression(), {"C": [1.0]}),
+    StackingClassifier(LINEAR),
+    make_pipeline(StandardScaler(), HybridClassifier(estimators=LINEAR)),
+    VotingClassifier([("hybrid", HybridClassifier(estimators=LINEAR))]),
+])  # fmt: skip
+def test_folds_that_lie_deeper_are_refused(front: Any, final: Any, rare: Any) -> None:
+    with pytest.raises(ValueError, match="looks at the target, and would show the folds of"):
+        make_tabular_pipeline(front, final).fit(*rare)
+
+
+@pytest.mark.parametrize("final", [
+    HybridClassifier(estimators=LINEAR, cv=3),
+    HybridClassifier(estimators=LINEAR, cv=3, final_estimator="mean"),
+    HybridStackingClassifier(estimators=LINEAR, cv=3),
+    HybridBaggingClassifier(estimator=LogisticRegression(), n_estimators=3),
+])  # fmt: skip
+def test_members_behind_a_sampler_are_put_right(final: Any, rare: Any) -> None:
+    X, y = rare
+    for front in (MixedSMOTE(random_state=0), RandomUnderSampler(random_state=0)):
+        probability = make_tabular_pipeline(front, final.set_params(random_state=0)).fit(X, y).predict_proba(X)[:, 1]
+        assert probability.mean() == pytest.approx(y.mean(), abs=0.02)
+
+
+def test_weights_reach_a_pipeline_at_the_end(rare: Any) -> None:
+    X, y = rare
+    weight = np.linspace(1, 2, len(y))
+    fitted = make_tabular_pipeline(RandomUnderSampler(random_state=0), make_pipeline(StandardScaler(), Recorder()))
+    assert fitted.fit(X, y, sample_weight=weight)[-1][-1].weight_.max() > 1.5
+    hybrid = HybridClassifier(estimators=[("line", make_pipeline(StandardScaler(), LogisticRegression()))], cv=2)
+    make_tabular_pipeline(MixedSMOTE(), hybrid).fit(X, y, sample_weight=weight)
+
+
+def test_rows_of_weight_zero_are_left_out_first(rare: Any) -> None:
+    X, y = rare[0].copy(), rare[1]
+    weight = np.where(np.arange(len(y)) % 2, 1.0, 0.0)
+    X[weight == 0] = 50
+    for kind in (X, pd.DataFrame(X), X.tolist()):
+        last = make_tabular_pipeline(MixedSMOTE(random_state=0), Recorder()).fit(kind, y, sample_weight=weight)[-1]
+        assert np.asarray(last.X_).max() < 10
+        assert np.bincount(last.y_)[0] == np.bincount(last.y_)[1]
+
+
+def test_what_was_made_stops_no_training(rare: Any) -> None:
+    X, y = rare
+    trees = BoostedTreesClassifier(n_estimators=50, learning_rate=0.3)
+    fitted = make_tabular_pipeline(MixedSMOTE(random_state=0), trees).fit(X, y)
+    assert len(fitted[-1].stopping_rows_) <= 0.16 * len(y)
+
+
+def test_names_of_columns_and_a_numeric_target(rare: Any) -> None:
+    X = pd.DataFrame(rare[0], columns=list("abc"))
+    fitted = make_tabular_pipeline(MixedSMOTE(random_state=0), HybridClassifier(estimators=LINEAR, cv=2)).fit(
+        X, rare[1]
+    )
+    assert fitted.feature_names_in_.tolist() == ["a", "b", "c"]
+    with pytest.raises(ValueError, match=r"continuous; RandomUnderSampler resamples by classes. In a regression weigh"):
+        make_tabular_pipeline(RandomUnderSampler(), Ridge()).fit(X, rare[0][:, 0])

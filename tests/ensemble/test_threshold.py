@@ -85,6 +85,15 @@ def test_the_leaderboard_is_honest(rare: Any) -> None:
     assert board[BLEND] == pytest.approx(f1_score(table.target, predicted))
 
 
+def test_a_number_that_is_set_later_is_followed(rare: Any) -> None:
+    X, _, y, _ = rare
+    model = hybrid(threshold="f1").fit(X, y)
+    learned = model.threshold_
+    np.testing.assert_array_equal(model.predict(X) == "yes", model.predict_proba(X)[:, 1] > learned)
+    model.set_params(threshold=np.float32(0.7))
+    np.testing.assert_array_equal(model.predict(X) == "yes", model.predict_proba(X)[:, 1] > np.float32(0.7))
+
+
 class TestCosts:
     def test_of_two_classes_they_imply_a_threshold(self, rare: Any) -> None:
         X, X_test, y, y_test = rare
@@ -152,6 +161,9 @@ def test_the_picture(rare: Any) -> None:
     ([[0, 1]], [0, 1], r"of shape \(2, 2\).*got shape \(1, 2\)"),
     ([[0, 1], [1, np.nan]], [0, 1], r"finite numbers"),
     ([[1, 0], [1, 0]], [0, 1], r"make a mistake dearer"),
+    ([[0, 1], [1]], [0, 1], r"threshold=.* no cost matrix"),
+    ([[0, "a"], [1, 0]], [0, 1], r"threshold=.* no cost matrix"),
+    (lambda estimator, rows, labels: np.nan, [0, 1], r"threshold is a score that is NaN"),
     ("nonsense", [0, 1], r"'threshold' parameter"),
     (1.5, [0, 1], r"'threshold' parameter"),
 ])  # fmt: skip

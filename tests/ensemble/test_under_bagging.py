@@ -97,8 +97,15 @@ def test_three_classes_weights_and_groups(rare: Any) -> None:
 
 def test_time_is_refused(rare: Any) -> None:
     X, _, y, _ = rare
-    with pytest.raises(ValueError, match="UnderBaggingClassifier draws rows of all times"):
+    with pytest.raises(
+        ValueError, match=r"UnderBaggingClassifier draws rows of all times .* ResampledClassifier\(sampler='under'\)"
+    ):
         UnderBaggingClassifier(estimator=TREES).fit(X, y, time=np.arange(len(y)))
+
+
+def test_a_class_of_one_row_is_refused() -> None:
+    with pytest.raises(ValueError, match="class 'c' has 1 row, .* merge rare classes"):
+        UnderBaggingClassifier(estimator=TREES).fit(np.arange(30.0)[:, None], ["a"] * 20 + ["b"] * 9 + ["c"])
 
 
 def test_a_short_limit_leaves_whole_rounds(rare: Any) -> None:

@@ -136,6 +136,16 @@ def test_a_table_without_numbers() -> None:
     assert set(more["q"]) <= set("abcdef")
 
 
+def test_days_and_tables_that_hold_nothing() -> None:
+    pytest.importorskip("pyarrow")
+    y = np.repeat([0, 1], [30, 10])
+    days = pd.Series(pd.date_range("2024-01-01", periods=40)).astype("date32[pyarrow]")
+    more, _ = MixedSMOTE(random_state=0).fit_resample(pd.DataFrame({"day": days}), y)
+    assert more["day"].dtype == days.dtype
+    more, labels = MixedSMOTE(random_state=0).fit_resample(pd.DataFrame({"a": [np.nan] * 40}), y)
+    assert len(more) == len(labels) == 60
+
+
 def test_several_classes_and_a_wanted_number() -> None:
     rng = np.random.RandomState(0)
     X, y = rng.randn(100, 2), np.repeat(["a", "b", "c"], [70, 20, 10])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -112,6 +114,19 @@ def test_rows_are_chosen_by_what_is_near_whatever_the_columns_are() -> None:
     pd.testing.assert_frame_equal(drawn.rows.X, X.iloc[drawn.origin])
     with pytest.raises(ValueError, match=r"BorderlineSMOTE cannot resample .*columns \['x', 'job'\].*'smote'"):
         drawn_by("borderline", rows)
+
+
+def test_samplers_of_categories_take_tables_of_them() -> None:
+    rng = np.random.RandomState(0)
+    X = pd.DataFrame({"x": rng.randn(200), "job": pd.Categorical(rng.choice(list("abc"), 200))})
+    y = (rng.uniform(size=200) < 0.25).astype(int)
+    rows = TrainingRows(X, y, np.linspace(1, 2, 200), None, np.arange(200), 200)
+    for sampler in (over_sampling.SMOTENC(categorical_features=["job"]), over_sampling.SMOTEN()):
+        drawn = drawn_by(sampler, rows if isinstance(sampler, over_sampling.SMOTENC) else replace(rows, X=X[["job"]]))
+        assert np.bincount(drawn.rows.target)[0] == np.bincount(drawn.rows.target)[1]
+        assert 1 <= drawn.rows.weight.min() <= drawn.rows.weight.max() <= 2
+    with pytest.raises(TypeError, match=r"SMOTE is a class; give a sampler of it: SMOTE\(\)"):
+        Resampling.of(over_sampling.SMOTE, CLASSES)
 
 
 @pytest.mark.parametrize("n_classes", [2, 3])
