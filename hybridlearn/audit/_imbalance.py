@@ -285,7 +285,8 @@ def _advice(folds: pd.DataFrame) -> str:
             "Doing nothing is best: no resampling ranks rows better, or tells probabilities better, by more than 2 "
             "standard errors."
         ]
-    if (gain := _gain(calibrated, nothing, "log_loss"))[0] > 2 * gain[1]:
+    calibration, its_error = _gain(calibrated, nothing, "log_loss")
+    if calibration > 2 * its_error:
         said.append("Calibration alone tells probabilities better: blend it (HybridClassifier), or calibrate it.")
     raised = [m for m in _LABELS for gain, error in [_gain(tuned, nothing, m)] if gain > 2 * error]
     if raised:

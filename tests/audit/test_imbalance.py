@@ -141,6 +141,7 @@ def test_what_calibration_alone_does_is_no_merit_of_a_sampler() -> None:
     assert same[0]["log_loss"] == pytest.approx(same[1]["log_loss"])
 
 
+@pytest.mark.filterwarnings("ignore:classes .* have fewer rows than cv")
 def test_samplers_of_one_class_are_numbered_and_a_fold_may_lack_a_class() -> None:
     rng = np.random.RandomState(0)
     X, y = rng.randn(90, 2), np.repeat([0, 1], 45)

@@ -104,7 +104,7 @@ def test_time_is_refused(rare: Any) -> None:
 
 
 def test_a_class_of_one_row_is_refused() -> None:
-    with pytest.raises(ValueError, match="class 'c' has 1 row, .* merge rare classes"):
+    with pytest.raises(ValueError, match=r"class 'c' has 1 row, .* merge rare classes"):
         UnderBaggingClassifier(estimator=TREES).fit(np.arange(30.0)[:, None], ["a"] * 20 + ["b"] * 9 + ["c"])
 
 
