@@ -92,7 +92,12 @@ def find_classes(estimator: Any, y: np.ndarray) -> np.ndarray:
     ValueError
         A continuous target, or one class only.
     """
-    check_classification_targets(y)
+    try:
+        check_classification_targets(y)
+    except ValueError as error:
+        raise ValueError(
+            f"{error} For numbers take a regressor; or bins of them: pd.qcut(y, 10, labels=False)"
+        ) from None
     classes = LabelEncoder().fit(y).classes_
     if len(classes) < 2:
         (label,) = classes.tolist()

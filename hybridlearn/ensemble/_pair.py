@@ -55,8 +55,9 @@ _CLASSIFIER = """
     threshold : float, str, callable or array-like of shape (n_classes, n_classes), default=0.5
         Of two classes, the second is predicted where its probability is above; changes ``predict`` only. A score of
         labels, as "f1" or "balanced_accuracy", or a callable as `scoring`: the threshold that is best for it on
-        out-of-fold margins. An array: what it costs to predict class j where it is class i; of two classes the
-        threshold of least cost, of more the class of least expected cost is predicted.
+        out-of-fold margins. An array: what it costs to predict class j where it is class i, in the order of
+        ``classes_``; of two classes the threshold that the costs imply, or a learned one where the folds say that it is
+        cheaper, of more the class of least expected cost is predicted.
 """
 _REGRESSOR = """
     scoring : str or callable, default="neg_root_mean_squared_error"
