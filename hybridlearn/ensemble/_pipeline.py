@@ -294,9 +294,14 @@ class Passed:
             n_handed=len(labels),
             time=read_time(self.beside.get("time"), table),
         )
-        drawn = Resampling(sampler, encoder.classes_, "none").draw(rows, takes_weights=False).rows
-        made = {"sample_weight": drawn.weight, "groups": drawn.groups, "time": drawn.time}
+        drawn = Resampling(sampler, encoder.classes_, "none").draw(rows, takes_weights=False)
+        new, parents = drawn.rows, drawn.rows.parents
+        if "parents" in self.beside:
+            # of rows that come from another sampler
+            before, ends = self.beside["parents"], np.column_stack([drawn.origin] * 2) if parents is None else parents
+            parents = np.column_stack([before[ends[:, 0], 0], before[ends[:, 1], 1]])
+        made = {"sample_weight": new.weight, "groups": new.groups, "time": new.time}
         beside = {key: made[key] for key in self.beside if key in made}
-        if knows_parents and drawn.parents is not None:
-            beside["parents"] = drawn.parents
-        return Passed(drawn.X, encoder.inverse_transform(drawn.target), beside)
+        if knows_parents and parents is not None:
+            beside["parents"] = parents
+        return Passed(new.X, encoder.inverse_transform(new.target), beside)

@@ -279,6 +279,24 @@ def test_what_was_made_stops_no_training(rare: Any) -> None:
     assert len(fitted[-1].stopping_rows_) <= 0.16 * len(y)
 
 
+class Heir(Recorder):
+    """Keeps the parents of its rows too."""
+
+    def fit(self, X: Any, y: Any, parents: Any = None) -> Heir:
+        self.parents_ = parents
+        return super().fit(X, y)
+
+
+def test_parents_outlive_a_second_sampler(rare: Any) -> None:
+    """What was made of rows stays so when others are taken out again."""
+    X, y = rare
+    last = make_tabular_pipeline(SMOTE(random_state=0), RandomUnderSampler(random_state=0), Heir()).fit(X, y)[-1]
+    real = last.parents_[:, 0] == last.parents_[:, 1]
+    np.testing.assert_array_equal(last.X_[real], X[last.parents_[real, 0]])
+    known = (last.X_[:, None] == X[None]).all(axis=2).any(axis=1)
+    np.testing.assert_array_equal(known, real)
+
+
 def test_names_of_columns_and_a_numeric_target(rare: Any) -> None:
     X = pd.DataFrame(rare[0], columns=list("abc"))
     fitted = make_tabular_pipeline(MixedSMOTE(random_state=0), HybridClassifier(estimators=LINEAR, cv=2)).fit(
