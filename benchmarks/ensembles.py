@@ -236,8 +236,10 @@ def report(args: argparse.Namespace) -> None:
     keys = ["dataset", "seed", "system"]
     errors = lines.set_index(keys)["error"].unstack("system")
     seconds = lines.set_index(keys)["cpu_seconds"].unstack("system")
-    best = lines[lines["system"] == "hl_stack"].set_index(["dataset", "seed"])["best_member"]
-    errors["best member"] = pd.Series({key: errors.loc[key].get(name, np.nan) for key, name in best.items()})
+    stacks = lines[lines["system"] == "hl_stack"].set_index(["dataset", "seed"])
+    if len(stacks):
+        best = stacks["best_member"]
+        errors["best member"] = pd.Series({key: errors.loc[key].get(name, np.nan) for key, name in best.items()})
     small = lines.groupby("dataset")["n_rows"].max() < SMALL_ROWS
     is_small = errors.index.get_level_values("dataset").map(small)
     print("error (mean over the seeds)")
