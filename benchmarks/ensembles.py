@@ -21,7 +21,7 @@ import subprocess
 import sys
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -168,8 +168,12 @@ def run_one(args: argparse.Namespace, name: str, seed: int) -> None:
         if system == "hl_stack":
             board = model.leaderboard_
             line["best_member"] = board["member"][board["member"] != "blend"].iloc[0]
-        with args.out.open("a") as file:
-            file.write(json.dumps(line) + "\n")
+        keep(args.out, line)
+
+
+def keep(out: Path, line: dict[str, Any]) -> None:
+    with out.open("a") as file:
+        file.write(json.dumps(line) + "\n")
 
 
 def done(out: Path) -> set[tuple[str, int, str]]:
@@ -178,12 +182,18 @@ def done(out: Path) -> set[tuple[str, int, str]]:
 
 
 def run(args: argparse.Namespace) -> None:
-    names = args.sets or (list(own_tables()) if args.bench is None else SETS)
+    run_each(__file__, run_one, args.sets or (list(own_tables()) if args.bench is None else SETS), args)
+
+
+def run_each(
+    script: str, run_one: Callable[[argparse.Namespace, str, int], None], names: Sequence[str], args: argparse.Namespace
+) -> None:
+    """Run each set and seed in a process of one thread, which runs the script again for it."""
     if args.inside:
         run_one(args, names[0], args.seeds[0])
         return
     for seed, name in product(args.seeds, names):
-        command = [sys.executable, __file__, "run", "--inside", "--sets", name, "--seeds", str(seed)]
+        command = [sys.executable, script, "run", "--inside", "--sets", name, "--seeds", str(seed)]
         command += ["--out", str(args.out), "--rows", str(args.rows), "--systems", *args.systems]
         command += ["--bench", str(args.bench), "--data", str(args.data)] if args.bench else []
         env = os.environ | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}

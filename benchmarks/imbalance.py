@@ -16,9 +16,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
-import sys
 import time
 import warnings
 from dataclasses import replace
@@ -28,7 +25,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from ensembles import done, load_split
+from ensembles import done, keep, load_split, run_each
 from imblearn.over_sampling import SMOTE, SMOTENC
 from scipy.special import expit
 from sklearn.compose import make_column_transformer
@@ -86,21 +83,11 @@ def run_one(args: argparse.Namespace, name: str, seed: int) -> None:
             before = scores(split.y_test, uncorrected(model, split.X_test))
         line = {"dataset": name, "seed": seed, "system": system, "cpu_seconds": seconds}
         line |= {"before": before["log_loss"], "after": after["log_loss"], "auc": after["auc"], "ap": after["ap"]}
-        with args.out.open("a") as file:
-            file.write(json.dumps(line) + "\n")
+        keep(args.out, line)
 
 
 def run(args: argparse.Namespace) -> None:
-    names = args.sets or (["mortgages"] if args.bench is None else SETS)
-    if args.inside:
-        run_one(args, names[0], args.seeds[0])
-        return
-    for seed, name in product(args.seeds, names):
-        command = [sys.executable, __file__, "run", "--inside", "--sets", name, "--seeds", str(seed)]
-        command += ["--out", str(args.out), "--rows", str(args.rows), "--systems", *args.systems]
-        command += ["--bench", str(args.bench), "--data", str(args.data)] if args.bench else []
-        env = os.environ | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
-        subprocess.run(command, env=env, check=True)
+    run_each(__file__, run_one, args.sets or (["mortgages"] if args.bench is None else SETS), args)
 
 
 def standard_error(values: pd.Series) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 from types import ModuleType
+from typing import Any
 
 # import name -> the extra of pyproject.toml that brings it
 _EXTRA_OF = {
@@ -39,3 +40,8 @@ def require(module: str, *, purpose: str) -> ModuleType:
     except ImportError as error:
         line = f"pip install 'hybridlearn[{_EXTRA_OF[package]}]'"
         raise ImportError(f"{purpose} needs the package {package}, which is not installed: {line}") from error
+
+
+def axes_for(ax: Any, *, purpose: str) -> Any:
+    """The matplotlib axes that are given, or new ones where there are none; `purpose` as in :func:`require`."""
+    return require("matplotlib.pyplot", purpose=purpose).subplots()[1] if ax is None else ax

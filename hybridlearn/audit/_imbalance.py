@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import average_precision_score, f1_score, log_loss, recall_score, roc_auc_score
 
-from hybridlearn._extras import require
+from hybridlearn._extras import axes_for
 from hybridlearn._heads import decided, probabilities
 from hybridlearn._random import RandomState, draw_seed
 from hybridlearn.audit._calibration import expected_calibration_error
@@ -72,8 +72,7 @@ class ImbalanceReport:
         """
         if metric not in METRICS:
             raise ValueError(f"metric={metric!r} must be one of {list(METRICS)}")
-        if ax is None:
-            ax = require("matplotlib.pyplot", purpose="plot").subplots()[1]
+        ax = axes_for(ax, purpose="plot")
         names = [f"{s}, corrected" if c else s for s, c in zip(self.frame.strategy, self.frame.corrected, strict=True)]
         ax.errorbar(self.frame[metric], names, xerr=self.frame[f"{metric}_se"], fmt="o")
         ax.invert_yaxis()

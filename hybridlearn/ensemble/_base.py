@@ -16,7 +16,7 @@ from sklearn.utils.validation import assert_all_finite, check_is_fitted, validat
 from hybridlearn._clock import Deadline
 from hybridlearn._compat import BaseComposition, CallbackSupportMixin, real
 from hybridlearn._docs import also_takes
-from hybridlearn._extras import require
+from hybridlearn._extras import axes_for
 from hybridlearn._fitting import whole_fit
 from hybridlearn._progress import FitProgress
 from hybridlearn._protocols import FitsTogether, StopsEarly
@@ -370,8 +370,7 @@ class BaseEnsemble(BaseMeta):
         matplotlib Axes
         """
         check_is_fitted(self)
-        if ax is None:
-            ax = require("matplotlib.pyplot", purpose="plot_blend").subplots()[1]
+        ax = axes_for(ax, purpose="plot_blend")
         board = self.leaderboard_[::-1]
         bars = ax.barh(board["member"], board["weight"].fillna(0.0))
         ax.bar_label(bars, labels=[f"{score:.4g}" for score in board["score"]], padding=3)

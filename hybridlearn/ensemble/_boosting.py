@@ -15,7 +15,7 @@ from sklearn.utils.validation import check_is_fitted
 from hybridlearn._compat import StrOptions, integer, real
 from hybridlearn._composition import BaseComposed
 from hybridlearn._docs import leads_with
-from hybridlearn._extras import require
+from hybridlearn._extras import axes_for
 from hybridlearn._progress import FitProgress
 from hybridlearn._random import seed_nested
 from hybridlearn._splits import folds
@@ -227,8 +227,7 @@ class BaseBoosting(BaseOfMembers):
         matplotlib Axes
         """
         check_is_fitted(self)
-        if ax is None:
-            ax = require("matplotlib.pyplot", purpose="plot_stages").subplots()[1]
+        ax = axes_for(ax, purpose="plot_stages")
         for _, fold in self.stages_.groupby("fold"):
             ax.plot(fold["stage"], fold["loss"], color="0.8", marker="o")
             for _, stage in fold.iterrows():

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from hybridlearn._extras import require
+from hybridlearn._extras import axes_for
 from hybridlearn._heads import ClassifierHead, RegressorHead, decided
 from hybridlearn.crossfit import OutOfFold
 from hybridlearn.ensemble._conformal import check_conformal, intervals, label_sets
@@ -50,9 +50,7 @@ class HybridClassifierHead(ClassifierHead):
         matplotlib Axes
         """
         check_is_fitted(self)
-        if ax is None:
-            ax = require("matplotlib.pyplot", purpose="plot_threshold").subplots()[1]
-        return plot_threshold(self, ax)
+        return plot_threshold(self, axes_for(ax, purpose="plot_threshold"))
 
     def predict_set(self, X: Any, alpha: float = 0.1) -> np.ndarray:
         """Labels that cannot be ruled out, each class held to the same risk.

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from hybridlearn._clock import Deadline
 from hybridlearn._compat import CallbackSupportMixin, StrOptions, integer, real
 from hybridlearn._device import resolve_device
-from hybridlearn._extras import require
+from hybridlearn._extras import axes_for
 from hybridlearn._fitting import continued_fit, whole_fit
 from hybridlearn._progress import FitProgress
 from hybridlearn._random import RandomState, draw_seed
@@ -356,8 +356,7 @@ class BaseNet(CallbackSupportMixin, BaseTogether):
         matplotlib Axes
         """
         check_is_fitted(self)
-        if ax is None:
-            ax = require("matplotlib.pyplot", purpose="plot_history").subplots()[1]
+        ax = axes_for(ax, purpose="plot_history")
         for name in ("train_loss", "valid_loss"):
             curve = [(record["epoch"], record[name]) for record in self.history_ if name in record]
             if curve:

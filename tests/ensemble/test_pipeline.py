@@ -64,6 +64,13 @@ class Recorder(ClassifierMixin, BaseEstimator):
         return np.full(len(X), self.classes_[0])
 
 
+class Certain(Recorder):
+    """Says the same of all rows."""
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        return np.full((len(X), 2), 0.5)
+
+
 def test_without_weights_it_is_imbalanced_learns(rare: Any) -> None:
     X, y = rare
     steps = [("scale", StandardScaler()), ("smote", SMOTE(random_state=0)), ("linear", LogisticRegression())]
@@ -169,10 +176,13 @@ def test_folds_of_others_are_refused_too(final: Any, rare: Any) -> None:
 
 def test_as_a_member_it_gets_weights(rare: Any) -> None:
     X, y = rare
-    pipeline = make_tabular_pipeline(MixedSMOTE(random_state=0), Recorder())
-    hybrid = HybridClassifier(estimators=[("one", make_tabular_pipeline(MixedSMOTE(), LogisticRegression()))], cv=3)
+    hybrid = HybridClassifier(estimators=[("one", make_tabular_pipeline(MixedSMOTE(), Certain()))], cv=3)
     hybrid.set_params(random_state=0).fit(X, y, sample_weight=np.linspace(1, 2, len(y)))
-    assert pipeline.fit(X, y, sample_weight=np.ones(len(y)))[-1].weight_.sum() == len(pipeline[-1].y_)
+    for member in hybrid.named_estimators_["one"]:
+        weight, counts = member[-1].weight_, np.bincount(member[-1].y_)
+        assert len(weight) == counts.sum()
+        assert counts[0] == counts[1]
+        assert 1 <= weight.min() < weight.max() <= 2
 
 
 def test_grid_search_and_scores(rare: Any) -> None:

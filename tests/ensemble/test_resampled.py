@@ -55,7 +55,7 @@ def test_correction_gives_the_probabilities_back(sampler: Any, rare: Any) -> Non
 
 
 def test_the_prior_shift_is_that_of_the_rows() -> None:
-    """With one fold model a row: what is added is the log of the odds at which rows of each class were drawn."""
+    """What is added is the log of the odds at which rows of each class were drawn: a quarter of the frequent one's."""
     rng = np.random.RandomState(0)
     X, y = rng.randn(200, 2), np.repeat([0, 1], [160, 40])
     model = ResampledClassifier(estimator=LogisticRegression(), cv=4, random_state=0).fit(X, y)
