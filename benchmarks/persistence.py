@@ -23,7 +23,7 @@ from hybridlearn.persistence import load, save
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from _estimators import SMALL, Perceptron, public_estimators, small  # noqa: E402
+from _estimators import Perceptron, public_estimators, small  # noqa: E402
 
 # The real sizes of nets and trees, and few epochs and rounds: files grow with rounds, not with epochs.
 REAL = {"n_estimators": 200, "max_epochs": 3, "early_stopping": False}
@@ -41,8 +41,9 @@ def seconds(call: Callable[[], Any], turns: int = 3) -> float:
 
 
 def model_of(cls: Any, X: np.ndarray, y: np.ndarray) -> Any:
-    needed = {name: value for name, value in SMALL.get(cls.__name__, {}).items() if name in ("module", "estimator")}
-    plain = small(cls).set_params(**needed) if needed or "estimators" in small(cls).get_params() else cls()
+    # what a model is made of is small, or must be given; all else has its real size
+    is_made_of_others = {"module", "estimator", "estimators", "steps"} & set(small(cls).get_params())
+    plain = small(cls) if is_made_of_others else cls()
     takes = plain.get_params()
     changes = {name: value for name, value in REAL.items() if name in takes and "Hybrid" not in cls.__name__}
     model = plain.set_params(**changes, **({"random_state": 0} if "random_state" in takes else {}))
