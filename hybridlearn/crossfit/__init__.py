@@ -12,15 +12,17 @@ from hybridlearn.crossfit._engine import (
     warn_unweighted,
 )
 from hybridlearn.crossfit._folds import make_splits
+from hybridlearn.crossfit._fronts import FRONT, fit_fronts
 from hybridlearn.crossfit._ledger import Entry, LeakError, Ledger
 from hybridlearn.crossfit._many import ManyFits, fit_many
-from hybridlearn.crossfit._margin import FoldModel, fold_margins, margin
+from hybridlearn.crossfit._margin import FoldModel, fold_margins, margin, margins_by_member
 from hybridlearn.crossfit._member import (
     FittedFold,
     FoldFit,
     MemberError,
     check_is_estimator,
     check_task,
+    fit_fold,
     fit_model,
     fit_name,
     no_news_of_levels,
@@ -37,6 +39,7 @@ from hybridlearn.crossfit._score import check_can_score, score_labels, score_mar
 
 __all__ = [
     "BLEND",
+    "FRONT",
     "SKIPPED",
     "Entry",
     "FittedFold",
@@ -58,6 +61,8 @@ __all__ = [
     "collect",
     "cross_fit",
     "cross_fit_rows",
+    "fit_fold",
+    "fit_fronts",
     "fit_in_time",
     "fit_many",
     "fit_model",
@@ -66,6 +71,7 @@ __all__ = [
     "leak_canary",
     "make_splits",
     "margin",
+    "margins_by_member",
     "no_news_of_levels",
     "resamples",
     "sample_of",

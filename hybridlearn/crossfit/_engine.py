@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from hybridlearn._random import RandomState, draw_seed, seed_nested
 from hybridlearn._splits import Split
 from hybridlearn.crossfit._budget import Budget, tell_of_cuts
 from hybridlearn.crossfit._folds import make_splits
+from hybridlearn.crossfit._fronts import FRONT, fit_fronts
 from hybridlearn.crossfit._ledger import Ledger
 from hybridlearn.crossfit._member import (
     FittedFold,
@@ -186,26 +188,27 @@ def cross_fit_rows(
     weights: dict[str, np.ndarray] | None = None,
     least: int | None = None,
     resampling: Resampling | None = None,
+    front: Any = None,
 ) -> OutOfFold:
     """The engine behind :func:`cross_fit`, on rows and folds that are already made.
 
     `on_fit` is called with the member's name after each fit. Seeds are drawn before anything is fitted, so that
     results do not depend on `running`. Members may have `weights` of their own, of shape (n_rows,): rows of weight 0
     are then left out of the member's training parts, not of its test parts. `resampling` is done to each training part,
-    with a seed of its own. Under a deadline of `running` members are fitted as :class:`Budget` says; of one member,
+    with a seed of its own; `front`, a transformer, is fitted on it before that, once for all members. Under a deadline of `running` members are fitted as :class:`Budget` says; of one member,
     `least` folds are then enough.
     """
     warn_unweighted(members, weighted)
     rng = np.random.RandomState(seed)
-    fits = [
-        FoldFit(
-            name,
-            seed_nested(clone(estimator), rng),
-            *_weighted(rows, split, (weights or {}).get(name)),
-            resampling=resampling.seeded(rng) if resampling else None,
-        )
+    seeded = [
+        (name, seed_nested(clone(estimator), rng), resampling.seeded(rng) if resampling else None)
         for name, estimator in members
-        for split in splits
+        for _ in splits
+    ]
+    fronts = fit_fronts(front, rows, splits, weighted=weighted, rng=rng, n_jobs=running.n_jobs)
+    fits = [
+        FoldFit(name, estimator, *_weighted(own.rows, split, (weights or {}).get(name)), resampling=drawing)
+        for (name, estimator, drawing), own, split in zip(seeded, cycle(fronts), cycle(splits), strict=False)
     ]
     n_classes = 0 if classes is None else len(classes)
     parts: dict[int, FittedFold] = {}
@@ -214,7 +217,7 @@ def cross_fit_rows(
     budget = None if running.deadline is None else Budget(fits, how, running, least=least)
     for i, outcome in _outcomes(fits, how, running) if budget is None else budget.outcomes():
         if not isinstance(outcome, MemberError):
-            parts[i] = outcome
+            parts[i] = outcome.behind(fronts[i % len(splits)].transformer)
         elif on_error == "raise":
             raise outcome
         else:
@@ -237,7 +240,11 @@ def cross_fit_rows(
     for k, test in enumerate(tests):
         fold[test] = k
     cut = None if budget is None else budget.cut
-    return collect(dict(members), fitted, tests, fold, rows, classes, failed=failed, cut=cut)
+    oof = collect(dict(members), fitted, tests, fold, rows, classes, failed=failed, cut=cut)
+    if front is not None:
+        for k, (train, test) in enumerate(splits):
+            oof.ledger.record(FRONT, FRONT, k, fitted_on=np.unique(train), predicted=test)
+    return oof
 
 
 def _weighted(rows: TrainingRows, split: Split, weight: np.ndarray | None) -> tuple[TrainingRows, Split]:

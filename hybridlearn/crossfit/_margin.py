@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from inspect import signature
 from typing import Any
@@ -110,6 +110,8 @@ class FoldModel:
         Added to each margin: where learning started, or what puts back a prior that sampling has changed.
     is_step : bool, default=False
         Whether the estimator has learned what is to be added to margins: of a class that it has not seen, nothing.
+    front : transformer or None, default=None
+        What the estimator sees the rows through: fitted on the same training part, and shared with other members.
     """
 
     estimator: Any
@@ -118,6 +120,7 @@ class FoldModel:
     n_classes: int
     shift: np.ndarray | None = None
     is_step: bool = False
+    front: Any = None
 
     @property
     def lacks_classes(self) -> bool:
@@ -126,7 +129,15 @@ class FoldModel:
 
     def margin(self, X: Any) -> np.ndarray:
         """Margin over all classes, shape (n_rows, n_outputs); an absent class has probability 1 / (2 n_train)."""
-        plain = self._margin(X)
+        return self.margin_behind(self.seen(X))
+
+    def seen(self, X: Any) -> Any:
+        """The rows as the estimator sees them."""
+        return X if self.front is None else self.front.transform(X)
+
+    def margin_behind(self, seen: Any) -> np.ndarray:
+        """As :meth:`margin`, of rows as the estimator sees them."""
+        plain = self._margin(seen)
         return plain if self.shift is None else plain + self.shift
 
     def _margin(self, X: Any) -> np.ndarray:
@@ -144,10 +155,24 @@ class FoldModel:
 
 def fold_margins(models: Sequence[FoldModel], tables: Sequence[Any]) -> list[np.ndarray]:
     """The margin of each model for the rows of its own table; estimators that can are asked together."""
+    return _margins_behind(models, [model.seen(table) for model, table in zip(models, tables, strict=True)])
+
+
+def margins_by_member(models: Mapping[str, Sequence[FoldModel]], table: Any) -> dict[str, list[np.ndarray]]:
+    """Of each member, the margin of each of its models for the rows of one table.
+
+    What a front makes of the table is made once for all members behind it.
+    """
+    fronts = {id(model.front): model for own in models.values() for model in own}
+    seen = {key: model.seen(table) for key, model in fronts.items()}
+    return {name: _margins_behind(own, [seen[id(model.front)] for model in own]) for name, own in models.items()}
+
+
+def _margins_behind(models: Sequence[FoldModel], tables: Sequence[Any]) -> list[np.ndarray]:
     estimators = [model.estimator for model in models]
     alike = len({type(estimator) for estimator in estimators}) == 1 and isinstance(estimators[0], FitsTogether)
     if not alike or any(model.lacks_classes or model.shift is not None for model in models):
-        return [model.margin(table) for model, table in zip(models, tables, strict=True)]
+        return [model.margin_behind(table) for model, table in zip(models, tables, strict=True)]
     return estimators[0].margins_together(estimators, tables)
 
 

@@ -39,6 +39,10 @@ class FittedFold:
     fitted_on: np.ndarray
     stopping_rows: np.ndarray | None
 
+    def behind(self, front: Any) -> FittedFold:
+        """The same with the transformer, or None, that the member sees new rows through."""
+        return replace(self, model=replace(self.model, front=front))
+
 
 @dataclass(frozen=True)
 class FoldFit:

@@ -30,9 +30,10 @@ from hybridlearn.crossfit import (
     Running,
     check_can_score,
     cross_fit_rows,
+    fit_fronts,
     fit_in_time,
-    fold_margins,
     make_splits,
+    margins_by_member,
     no_news_of_levels,
 )
 from hybridlearn.ensemble._assembly import Assembly, Calibrated, leaderboard
@@ -282,6 +283,7 @@ class BaseEnsemble(BaseMeta):
         share: float = 1.0,
         least: int | None = None,
         resampling: Resampling | None = None,
+        front: Any = None,
     ) -> OutOfFold:
         n_covered = sum(len(test) for _, test in splits)
         if n_covered < len(work.rows):
@@ -298,6 +300,7 @@ class BaseEnsemble(BaseMeta):
             on_fit=lambda name: progress.step({"member": name}),
             least=least,
             resampling=resampling,
+            front=front,
         )
 
     def _keep(self, assembly: Assembly, models: dict[str, list[FoldModel]]) -> None:
@@ -328,10 +331,7 @@ class BaseEnsemble(BaseMeta):
 
     def _member_margins(self, table: Any) -> dict[str, np.ndarray]:
         with no_news_of_levels():
-            return {
-                name: np.mean(fold_margins(models, [table] * len(models)), axis=0)
-                for name, models in self.models_.items()
-            }
+            return {name: np.mean(own, axis=0) for name, own in margins_by_member(self.models_, table).items()}
 
     def margin(self, X: Any) -> np.ndarray:
         """Calibrated margin: of a blend, ``(intercept_ + sum of weights_ * member_margins(X)) / temperature_``.
@@ -396,6 +396,7 @@ def refitted(
     running: Running,
     n_each: int = 1,
     resampling: Resampling | None = None,
+    front: Any = None,
 ) -> dict[str, list[FoldModel]]:
     """Rows that no test part holds must not be lost: each member once more (`n_each` times), on all rows.
 
@@ -404,12 +405,15 @@ def refitted(
     """
     rng = np.random.RandomState(work.seed)
     everything, nothing = np.arange(len(work.rows)), np.empty(0, dtype=np.int64)
+    (whole,) = fit_fronts(
+        front, work.rows, [(everything, nothing)], weighted=work.weighted, rng=rng, n_jobs=running.n_jobs
+    )
     longest = {name: max(models, key=lambda model: model.n_train) for name, models in oof.models.items()}
     fits = [
         FoldFit(
             name,
             seed_nested(_as_long_as(fitted.estimator, clone(member)), rng),
-            work.rows,
+            whole.rows,
             (everything, nothing),
             resampling=resampling.seeded(rng) if resampling else None,
         )
@@ -420,7 +424,7 @@ def refitted(
     parts, _ = fit_in_time(fits, work.how, running, on_fit=lambda name: None, least=1, is_needed=False)
     models: dict[str, list[FoldModel]] = {name: [] for name in longest}
     for i, part in sorted(parts.items()):
-        models[fits[i].name].append(part.model)
+        models[fits[i].name].append(part.behind(whole.transformer).model)
     for name, own in models.items():
         if not own:
             own.append(longest[name])

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy.special import log_expit, log_softmax
 
-from hybridlearn.crossfit import BLEND, OutOfFold, fold_margins, no_news_of_levels
+from hybridlearn.crossfit import BLEND, OutOfFold, margins_by_member, no_news_of_levels
 from hybridlearn.table import take_rows
 
 # Scores of training rows, times new rows, that are held at once.
@@ -116,9 +116,8 @@ def _judges(ensemble: Any, table: Any) -> Iterator[tuple[np.ndarray, np.ndarray]
     Yields (positions of training rows, margins of shape (n_rows, n_outputs)); each covered row comes once.
     """
     oof: OutOfFold = ensemble.oof_
-    tables = [table] * len(oof.tests)
     with no_news_of_levels():
-        margins = np.stack([np.stack(fold_margins(models, tables)) for models in oof.models.values()])
+        margins = np.stack([np.stack(own) for own in margins_by_member(oof.models, table).values()])
     left_out = np.zeros((len(oof.fold), len(oof.tests)), dtype=bool)
     for k, test in enumerate(oof.tests):
         left_out[test, k] = True

@@ -9,13 +9,14 @@ from sklearn.base import clone
 from hybridlearn._compat import HasMethods, StrOptions, integer
 from hybridlearn._composition import BaseComposed
 from hybridlearn._docs import leads_with
-from hybridlearn.crossfit import check_members, resamples
+from hybridlearn.crossfit import FRONT, check_members, resamples
 from hybridlearn.ensemble._assembly import assemble, blend_learner, uncalibrated
 from hybridlearn.ensemble._base import BaseEnsemble, Members, Work, refitted
 from hybridlearn.ensemble._heads import HybridClassifierHead, HybridRegressorHead
 from hybridlearn.ensemble._members import default_members
 from hybridlearn.ensemble._pair import BLENDS, CV, ESTIMATORS, hybrid_estimator
 from hybridlearn.ensemble._pipeline import in_front
+from hybridlearn.features import FeatureBuilder
 from hybridlearn.resampling import SAMPLER_NAMES, Resampling
 
 SAMPLER_CONSTRAINT = [StrOptions(set(SAMPLER_NAMES)), HasMethods(["fit_resample"])]
@@ -54,15 +55,22 @@ class BaseBlend(BaseEnsemble):
     """A sum of members that are cross-fitted side by side."""
 
     def _learn_blend(
-        self, members: Members, work: Work, *, cv: Any, kind: str, resampling: Resampling | None = None
+        self,
+        members: Members,
+        work: Work,
+        *,
+        cv: Any,
+        kind: str,
+        resampling: Resampling | None = None,
+        front: Any = None,
     ) -> None:
         work, splits = self._splits(work, cv)
         with self._progress(len(members) * len(splits)) as progress:
-            oof = self._cross_fit(members, work, splits, progress, resampling=resampling)
+            oof = self._cross_fit(members, work, splits, progress, resampling=resampling, front=front)
             models = oof.models
             if not oof.covered.all():
                 running = self._running_for(work, len(members))
-                models = refitted(members, oof, work, running=running, resampling=resampling)
+                models = refitted(members, oof, work, running=running, resampling=resampling, front=front)
         if resampling is not None and resampling.correct == "none":
             self._keep(uncalibrated(oof), models)
             return
@@ -90,15 +98,65 @@ class BaseHybrid(BaseOfMembers, BaseBlend):
         self._check_parts()
         return clone(self).set_params(estimators=[(key, in_front(front, name, part)) for key, part in self._parts()])
 
+
+@leads_with(estimators="auto", cv=5, final_estimator="greedy", features=None)
+class BaseFlagship(BaseHybrid):
+    """A blend of members that may see the rows through a transformer, fitted on each fold's training part."""
+
+    _parameter_constraints: ClassVar[dict] = {
+        **BaseHybrid._parameter_constraints,
+        "features": [StrOptions({"auto"}), HasMethods(["fit", "transform"]), None],
+    }
+
+    def _front(self) -> Any:
+        """What members see the rows through, or None."""
+        return FeatureBuilder() if isinstance(self.features, str) else self.features
+
+    def _inner_estimators(self) -> Members:
+        return super()._inner_estimators() if self.features is None else [(FRONT, self._front())]
+
+    def behind(self, front: Members, name: str) -> Self:
+        """As in the base."""
+        if self.features is not None:
+            steps = [step for step, _ in front]
+            raise ValueError(
+                f"steps {steps} would come after the features of {type(self).__name__}; give features=None, and make "
+                "them by a step of the pipeline"
+            )
+        return super().behind(front, name)
+
     def _resampling(self, work: Work) -> Resampling | None:
         return None
 
     def _learn(self, work: Work) -> None:
-        resampling = self._resampling(work)
-        self._learn_blend(self._members(), work, cv=self.cv, kind=self.final_estimator, resampling=resampling)
+        self._learn_blend(
+            self._members(),
+            work,
+            cv=self.cv,
+            kind=self.final_estimator,
+            resampling=self._resampling(work),
+            front=self._front(),
+        )
+        if self.features is not None:
+            one = next(iter(self.models_.values()))
+            self.features_ = [model.front for model in one]
 
 
-_PARAMETERS = ESTIMATORS + CV + BLENDS
+_PARAMETERS = (
+    ESTIMATORS
+    + CV
+    + BLENDS
+    + """
+    features : "auto", transformer or None, default=None
+        What is put in front of the members, and fitted on the training part of each fold, once for all of them: it may
+        look at the target. Weights, groups and times reach it where its ``fit_transform`` takes them by name. "auto" is
+        :class:`FeatureBuilder`, of which families of features stay that lower the loss of trees.
+"""
+)
+_ATTRIBUTES = """
+    features_ : list of transformer
+        With `features`: the fitted ones, one for each model of a member.
+"""
 _RESAMPLE = """
     resample : str, sampler or None, default=None
         What is done to the training part of each fold, by name or as a sampler of imbalanced-learn: see
@@ -106,9 +164,9 @@ _RESAMPLE = """
 """
 
 
-@hybrid_estimator(parameters=_PARAMETERS + _RESAMPLE)
-@leads_with(estimators="auto", cv=5, final_estimator="greedy", resample=None)
-class HybridClassifier(HybridClassifierHead, BaseHybrid):
+@hybrid_estimator(parameters=_PARAMETERS + _RESAMPLE, attributes=_ATTRIBUTES)
+@leads_with(estimators="auto", cv=5, final_estimator="greedy", features=None, resample=None)
+class HybridClassifier(HybridClassifierHead, BaseFlagship):
     """Nets, boosted trees and a linear model as one cross-fitted, calibrated classifier.
 
     Every member is fitted on each fold's training part and gives margins (log-odds) for the rows it never saw.
@@ -141,7 +199,7 @@ class HybridClassifier(HybridClassifierHead, BaseHybrid):
     """
 
     _parameter_constraints: ClassVar[dict] = {
-        **BaseHybrid._parameter_constraints,
+        **BaseFlagship._parameter_constraints,
         "resample": [*SAMPLER_CONSTRAINT, None],
     }
 
@@ -149,8 +207,8 @@ class HybridClassifier(HybridClassifierHead, BaseHybrid):
         return None if self.resample is None else Resampling.of(self.resample, work.classes)
 
 
-@hybrid_estimator(parameters=_PARAMETERS)
-class HybridRegressor(HybridRegressorHead, BaseHybrid):
+@hybrid_estimator(parameters=_PARAMETERS, attributes=_ATTRIBUTES)
+class HybridRegressor(HybridRegressorHead, BaseFlagship):
     """Nets, boosted trees and a linear model as one cross-fitted regressor.
 
     As :class:`HybridClassifier`; margins are predictions in units of the target, and weights minimise squared

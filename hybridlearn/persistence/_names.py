@@ -12,6 +12,7 @@ from typing import Any
 _HOMES = {
     "table._encoder": ("TableEncoder",),
     "table._schema": ("Column", "Schema"),
+    "table._target_codes": ("TargetCodes",),
     "modules._categorical": ("CategoricalEmbedding",),
     "modules._dropout": ("Dropout",),
     "modules._ft_transformer": ("AttentionBlock", "FTTransformer", "GatedUnit"),
@@ -46,7 +47,7 @@ _HIDDEN_TORCH = {"NonDynamicallyQuantizableLinear": "torch.nn.modules.linear"}
 TORCH = frozenset([*_TORCH_NAMES.split(), *_HIDDEN_TORCH])
 
 # Rooms whose public classes a file may name: estimators, splitters, kernels. Nothing of theirs is called.
-_OWN_ROOMS = ("ensemble", "nets", "resampling", "trees")
+_OWN_ROOMS = ("ensemble", "features", "nets", "resampling", "trees")
 _SKLEARN_ROOMS = """
     calibration cluster compose covariance cross_decomposition decomposition discriminant_analysis dummy ensemble
     feature_extraction feature_extraction.text feature_selection frozen gaussian_process gaussian_process.kernels

@@ -15,6 +15,7 @@ from hybridlearn.table._frame import (
     to_float,
 )
 from hybridlearn.table._schema import MISSING, UNSEEN, Column, Schema, UnseenCategoryWarning
+from hybridlearn.table._target_codes import TargetCodes
 from hybridlearn.table._training_rows import TrainingRows, read_training_rows
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "Column",
     "Schema",
     "TableEncoder",
+    "TargetCodes",
     "TrainingRows",
     "UnseenCategoryWarning",
     "quantile_edges",

@@ -4,23 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from sklearn import config_context
-from sklearn.preprocessing import TargetEncoder
 
-from hybridlearn._splits import Split, folds
-from hybridlearn.table import UNSEEN, Schema, TrainingRows
-
-_N_FOLDS = 5
+from hybridlearn.table import Schema, TargetCodes, TrainingRows
 
 
 class TreeEncoder:
     """Numbers as they are; few levels one-hot; many levels as cross-fitted target codes; unseen levels missing.
 
     A missing level of a one-hot column is missing in each of its columns; of a target-coded one it is a level of
-    its own. Codes of training rows come from the other folds' targets (Micci-Barreca's smoothed means, by
-    scikit-learn's `TargetEncoder`); those of new rows from all. Weights do not enter the codes:
-    scikit-learn's encoder takes none. Where rows have a time, codes of training rows come from strictly earlier rows
-    only, and are missing for the first block of them.
+    its own: see :class:`hybridlearn.table.TargetCodes`.
 
     Parameters
     ----------
@@ -47,22 +39,12 @@ class TreeEncoder:
         -------
         ndarray of shape (n_rows, n_encoded), float64
         """
-        self._target_encoder: TargetEncoder | None = None
         self._learn_levels(rows.X)
         codes = self.schema.category_codes(rows.X)
         coded = codes[:, self._coded]
-        if len(self._coded):
-            splits = _code_folds(rows, classification, seed)
-            tested = np.concatenate([np.empty(0, dtype=np.int64), *(test for _, test in splits)])
-            without_past = np.setdiff1d(np.arange(len(rows)), tested)
-            if len(without_past):
-                # scikit-learn wants each row tested once: these test themselves, and then lose their codes
-                splits = [(without_past, without_past), *splits]
-            self._target_encoder = TargetEncoder(target_type=_target_type(rows, classification), cv=splits)
-            with config_context(enable_metadata_routing=False):
-                # with routing on, it asks for groups even where it is given the folds themselves
-                coded = self._target_encoder.fit_transform(coded, rows.target)
-            coded[without_past] = np.nan
+        self._target_codes = TargetCodes() if len(self._coded) else None
+        if self._target_codes is not None:
+            coded = self._target_codes.fit_transform(coded, rows, classification=classification, seed=seed)
         return self._assemble(rows.X, codes, coded)
 
     def _learn_levels(self, X: pd.DataFrame) -> None:
@@ -76,11 +58,8 @@ class TreeEncoder:
         """Encode new rows, shape (n_rows, n_encoded), float64; with `warn`, unseen levels give one warning."""
         codes = self.schema.category_codes(X, warn=warn)
         coded = codes[:, self._coded]
-        if self._target_encoder is not None:
-            unseen = coded == UNSEEN
-            coded = self._target_encoder.transform(coded)
-            n_repeats = coded.shape[1] // unseen.shape[1]
-            coded[np.repeat(unseen, n_repeats, axis=1)] = np.nan
+        if self._target_codes is not None:
+            coded = self._target_codes.transform(coded)
         return self._assemble(X, codes, coded)
 
     def _assemble(self, X: pd.DataFrame, codes: np.ndarray, coded: np.ndarray) -> np.ndarray:
@@ -102,26 +81,3 @@ class TreeEncoder:
         n_numbers = len(self.schema.numeric_names)
         n_native = len(self._onehot) if self.native else 0
         return ["q"] * n_numbers + ["c"] * n_native + ["q"] * (n_encoded - n_numbers - n_native)
-
-
-def _code_folds(rows: TrainingRows, classification: bool, seed: int) -> list[Split]:
-    """Folds of the target codes: fewer where there are few rows, groups or times, none where there is one time."""
-    by = rows.groups if rows.time is None else rows.time
-    n_splits = min(_N_FOLDS, len(rows if by is None else np.unique(by)) - (rows.time is not None))
-    if n_splits == 0:
-        return []
-    codes = rows.target if classification else None
-    if rows.parents is not None and by is None:
-        # copies of a row, and what was made of it, share its fold
-        _, first, family = np.unique(rows.parents[:, 0], return_index=True, return_inverse=True)
-        some = folds(None if codes is None else codes[first], None, n_rows=len(first), n_splits=n_splits, seed=seed)
-        sides = [np.isin(family, test) for _, test in some]
-        return [(np.flatnonzero(~side), np.flatnonzero(side)) for side in sides]
-    return folds(codes, rows.groups, n_rows=len(rows), n_splits=n_splits, seed=seed, time=rows.time)
-
-
-def _target_type(rows: TrainingRows, classification: bool) -> str:
-    if not classification:
-        return "continuous"
-    # by the classes that these rows hold: a side of a split may have lost some
-    return "binary" if len(np.unique(rows.target)) < 3 else "multiclass"

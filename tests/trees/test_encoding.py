@@ -14,7 +14,7 @@ from sklearn.preprocessing import TargetEncoder
 
 from hybridlearn._splits import folds
 from hybridlearn.table import TrainingRows, UnseenCategoryWarning
-from hybridlearn.trees import _encoding
+from hybridlearn.table import _target_codes
 from hybridlearn.trees._encoding import TreeEncoder
 
 N_ROWS = 120
@@ -114,7 +114,7 @@ def test_no_code_depends_on_the_rows_own_class(row: int, kind: str) -> None:
     X, target = table(), target_of(kind)
     fixed = folds(None, None, n_rows=N_ROWS, n_splits=5, seed=SEED)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_encoding, "folds", lambda *args, **kwargs: fixed)
+        patch.setattr(_target_codes, "folds", lambda *args, **kwargs: fixed)
         before = fit_transform(X, target)
         target[row] = (target[row] + 1) % (target.max() + 1)
         after = fit_transform(X, target)

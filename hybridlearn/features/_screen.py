@@ -1,0 +1,129 @@
+"""Cheap scores of a candidate: how much it says of what a fast model leaves of the target.
+
+All are z-scores: about standard normal for a candidate that has nothing to say.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from hybridlearn._heads import probabilities
+from hybridlearn._splits import Split, folds
+from hybridlearn.crossfit import FoldFit, MemberError, fit_fold, sample_of
+from hybridlearn.table import TrainingRows
+from hybridlearn.trees import BoostedTreesClassifier, BoostedTreesRegressor
+
+# Rows by which candidates are judged.
+MOST_ROWS = 10_000
+# A chosen candidate has a score that is larger than each of its parents' by so much.
+LEAST_SCORE = 4.0
+_N_SPLITS = 3
+_N_BINS = 24
+# A rare level says little: its mean counts as if so many rows without a residual were in it.
+_SMOOTHING = 5.0
+# Trees of a fast model, and of one class of many.
+_N_TREES, _FEWEST_TREES = 60, 12
+
+
+def fast_trees(n_classes: int, seed: int) -> Any:
+    """A small booster; `n_classes` is 0 in regression."""
+    n_trees = max(_FEWEST_TREES, _N_TREES if n_classes < 3 else 4 * _N_TREES // n_classes)
+    kind = BoostedTreesClassifier if n_classes else BoostedTreesRegressor
+    return kind(
+        n_estimators=n_trees, learning_rate=min(0.3, 8 / n_trees), max_depth=5, early_stopping=False, random_state=seed
+    )
+
+
+def few_splits(rows: TrainingRows, *, classification: bool, seed: int) -> list[Split]:
+    """Folds that follow groups and time, three or fewer; none where there are too few rows, groups or times."""
+    by = rows.groups if rows.time is None else rows.time
+    n_splits = min(_N_SPLITS, len(rows if by is None else np.unique(by)) - (rows.time is not None))
+    if n_splits < (2 if rows.time is None else 1):
+        return []
+    codes = rows.target if classification else None
+    return folds(codes, rows.groups, n_rows=len(rows), n_splits=n_splits, seed=seed, time=rows.time)
+
+
+def left_over(rows: TrainingRows, n_classes: int, *, weighted: bool, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """A sample of the rows, and what a fast model that never saw them leaves of their target.
+
+    Returns
+    -------
+    sample : ndarray of int of shape (n_sample,)
+    residual : ndarray of shape (n_sample, n_outputs)
+        Of two classes, one: the second one's indicator less its probability.
+    """
+    classification = n_classes > 0
+    sample = sample_of(rows.target if classification else None, np.arange(len(rows)), MOST_ROWS, seed=seed)
+    few = rows.take(sample)
+    residual = np.full((len(few), n_classes if n_classes > 2 else 1), np.nan)
+    for split in few_splits(few, classification=classification, seed=seed):
+        fit = FoldFit("trees", fast_trees(n_classes, seed), few, split)
+        outcome = fit_fold(fit, n_classes=n_classes, weighted=weighted, seed=seed)
+        if isinstance(outcome, MemberError):
+            raise outcome
+        residual[split[1]] = _residual(outcome.margin, few.target[split[1]], n_classes)
+    judged = ~np.isnan(residual[:, 0])
+    return sample[judged], residual[judged]
+
+
+def _residual(margin: np.ndarray, target: np.ndarray, n_classes: int) -> np.ndarray:
+    if n_classes == 0:
+        return target[:, None] - margin
+    surprise = np.eye(n_classes)[target] - probabilities(margin)
+    return surprise if n_classes > 2 else surprise[:, [1]]
+
+
+def number_score(values: np.ndarray, residual: np.ndarray) -> float:
+    """Of a number: how far apart the residuals are of its quantile bins, missing values being a bin.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_sample,)
+    residual : ndarray of shape (n_sample, n_outputs)
+    """
+    present = values[~np.isnan(values)]
+    if len(present) == 0:
+        return 0.0
+    edges = np.unique(np.quantile(present, np.arange(1, _N_BINS) / _N_BINS))
+    # NaN is sorted behind all edges, and apart
+    bins = np.where(np.isnan(values), len(edges) + 1, np.searchsorted(edges, values, side="right"))
+    n_of = np.bincount(bins)
+    used = n_of > 0
+    n_free = used.sum() - 1
+    if n_free == 0:
+        return 0.0
+    centred, variance = _centred(residual)
+    between = sum(np.bincount(bins, column)[used] ** 2 / n_of[used] for column in centred.T) / variance
+    n_outputs = residual.shape[1]
+    return float((between.sum() - n_free * n_outputs) / np.sqrt(2 * n_free * n_outputs))
+
+
+def level_score(codes: np.ndarray, residual: np.ndarray) -> float:
+    """Of levels: whether the residual of a row goes with the mean of the others of its level.
+
+    Parameters
+    ----------
+    codes : ndarray of int of shape (n_sample,)
+        Of any integers.
+    residual : ndarray of shape (n_sample, n_outputs)
+    """
+    if len(codes) == 0:
+        return 0.0
+    _, codes = np.unique(codes, return_inverse=True)
+    n_of = np.bincount(codes)[codes]
+    centred, variance = _centred(residual)
+    score = 0.0
+    for column in centred.T:
+        others = (np.bincount(codes, column)[codes] - column) / (n_of - 1 + _SMOOTHING)
+        spread = np.sqrt((others**2).sum() * variance)
+        score += (column @ others) / spread if spread > 0 else 0.0
+    return float(score / np.sqrt(residual.shape[1]))
+
+
+def _centred(residual: np.ndarray) -> tuple[np.ndarray, float]:
+    """Residuals without their mean, and their variance: that of all outputs, lest a rare class weighs as any other."""
+    centred = residual - residual.mean(axis=0)
+    return centred, float((centred**2).mean()) or 1.0

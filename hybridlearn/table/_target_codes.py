@@ -1,0 +1,83 @@
+"""Levels as smoothed means of the target, which no training row knows its own target by."""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn import config_context
+from sklearn.preprocessing import TargetEncoder
+
+from hybridlearn._splits import Split, folds
+from hybridlearn.table._schema import UNSEEN
+from hybridlearn.table._training_rows import TrainingRows
+
+_N_FOLDS = 5
+
+
+class TargetCodes:
+    """Cross-fitted target codes: Micci-Barreca's smoothed means, by scikit-learn's `TargetEncoder`.
+
+    Codes of training rows come from the other folds' targets, those of new rows from all. Weights do not enter the
+    codes: scikit-learn's encoder takes none. Where rows have a time, codes of training rows come from strictly earlier
+    rows only, and are missing for the first block of them. A missing level is a level of its own; an unseen one has a
+    missing code.
+    """
+
+    def fit_transform(self, codes: np.ndarray, rows: TrainingRows, *, classification: bool, seed: int) -> np.ndarray:
+        """Learn the codes of levels, and encode the training rows by those of folds that they are not in.
+
+        Parameters
+        ----------
+        codes : ndarray of int of shape (n_rows, n_columns)
+            At least one column; see :meth:`Schema.category_codes`.
+        rows : TrainingRows
+        classification : bool
+        seed : int
+            Of the folds.
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_encoded), float64
+            One a column, in multiclass one a class.
+        """
+        splits = _code_folds(rows, classification, seed)
+        tested = np.concatenate([np.empty(0, dtype=np.int64), *(test for _, test in splits)])
+        without_past = np.setdiff1d(np.arange(len(rows)), tested)
+        if len(without_past):
+            # scikit-learn wants each row tested once: these test themselves, and then lose their codes
+            splits = [(without_past, without_past), *splits]
+        self._encoder = TargetEncoder(target_type=_target_type(rows, classification), cv=splits)
+        with config_context(enable_metadata_routing=False):
+            # with routing on, it asks for groups even where it is given the folds themselves
+            coded = self._encoder.fit_transform(codes, rows.target)
+        coded[without_past] = np.nan
+        return coded
+
+    def transform(self, codes: np.ndarray) -> np.ndarray:
+        """Encode new rows, shape (n_rows, n_encoded), float64."""
+        coded = self._encoder.transform(codes)
+        n_repeats = coded.shape[1] // codes.shape[1]
+        coded[np.repeat(codes == UNSEEN, n_repeats, axis=1)] = np.nan
+        return coded
+
+
+def _code_folds(rows: TrainingRows, classification: bool, seed: int) -> list[Split]:
+    """Folds of the target codes: fewer where there are few rows, groups or times, none where there is one time."""
+    by = rows.groups if rows.time is None else rows.time
+    n_splits = min(_N_FOLDS, len(rows if by is None else np.unique(by)) - (rows.time is not None))
+    if n_splits == 0:
+        return []
+    codes = rows.target if classification else None
+    if rows.parents is not None and by is None:
+        # copies of a row, and what was made of it, share its fold
+        _, first, family = np.unique(rows.parents[:, 0], return_index=True, return_inverse=True)
+        some = folds(None if codes is None else codes[first], None, n_rows=len(first), n_splits=n_splits, seed=seed)
+        sides = [np.isin(family, test) for _, test in some]
+        return [(np.flatnonzero(~side), np.flatnonzero(side)) for side in sides]
+    return folds(codes, rows.groups, n_rows=len(rows), n_splits=n_splits, seed=seed, time=rows.time)
+
+
+def _target_type(rows: TrainingRows, classification: bool) -> str:
+    if not classification:
+        return "continuous"
+    # by the classes that these rows hold: a side of a split may have lost some
+    return "binary" if len(np.unique(rows.target)) < 3 else "multiclass"
