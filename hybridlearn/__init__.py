@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         UnderBaggingClassifier,
         make_tabular_pipeline,
     )
+    from hybridlearn.features import FeatureBuilder
     from hybridlearn.nets import (
         FTTransformerClassifier,
         FTTransformerRegressor,
@@ -53,6 +54,7 @@ _ROOM_OF = {
     "ConcatRegressor": "ensemble",
     "FTTransformerClassifier": "nets",
     "FTTransformerRegressor": "nets",
+    "FeatureBuilder": "features",
     "HybridBaggingClassifier": "ensemble",
     "HybridBaggingRegressor": "ensemble",
     "HybridBoostingClassifier": "ensemble",
@@ -93,6 +95,7 @@ __all__ = [
     "ConcatRegressor",
     "FTTransformerClassifier",
     "FTTransformerRegressor",
+    "FeatureBuilder",
     "HybridBaggingClassifier",
     "HybridBaggingRegressor",
     "HybridBoostingClassifier",

@@ -53,8 +53,9 @@ class FeatureBuilder(TransformerMixin, BaseEstimator):
     OpenFE [1]_: by what they say of what a fast booster, cross-fitted, leaves of the target, as far as their parents do
     not say it, and chance does not.
 
-    With ``select="auto"`` a family stays only if it lowers the out-of-fold loss of that booster, by more than the
-    standard error and more than shuffled features do. The folds are inside the rows of ``fit``.
+    With ``select="auto"`` a family stays only if without it the out-of-fold loss of a fast booster would be higher, and
+    if those that stay lower it by more than the standard error and more than shuffled features do. The folds are inside
+    the rows of ``fit``.
 
     What ``fit_transform`` gives the training rows is not what ``transform`` would: their target codes come from the
     targets of other rows, by folds that follow `groups` and `time`.
@@ -77,8 +78,8 @@ class FeatureBuilder(TransformerMixin, BaseEstimator):
     ----------
     report_ : DataFrame
         Of each family: how many features it has, with ``select="auto"`` the ``gain`` (mean out-of-fold loss that it
-        saves alone: log loss in nats, or squared error), its ``standard_error``, and whether it was ``kept``. A row
-        ``noise`` is the yardstick.
+        saves beside those that stayed: log loss in nats, or squared error), its ``standard_error``, and whether it was
+        ``kept``. Rows ``noise``, the yardstick, and ``all that stayed`` are of features beside none.
     families_ : list of str
         Those that were kept.
     names_by_family_ : dict of str to list of str
@@ -227,6 +228,8 @@ class FeatureBuilder(TransformerMixin, BaseEstimator):
         table = self._read(X, reset=True)
         rows = read_training_rows(head, table, y, sample_weight, groups, reader=lambda *_, **__: table, time=time)
         classes = head.classes_ if classification else []
+        # with the hashes of the rows, which are as long as the table
+        del head
         weighted, seed = sample_weight is not None, draw_seed(self.random_state)
         self.schema_ = Schema.from_data(rows.X)
         judged = None
@@ -235,7 +238,7 @@ class FeatureBuilder(TransformerMixin, BaseEstimator):
             judged = judge_families(builder, rows, len(classes), weighted=weighted, seed=seed)
             # where nothing can be judged, nothing has earned its place
             wanted = [] if judged is None else [name for name in wanted if name in judged.kept]
-        seen = Seen.of(self.schema_, rows.X)
+        seen = Seen(self.schema_, rows.X)
         if _SCREENED.intersection(wanted):
             sample, residual = left_over(rows, len(classes), weighted=weighted, seed=seed)
         else:
@@ -280,13 +283,13 @@ class FeatureBuilder(TransformerMixin, BaseEstimator):
         """Of new rows, shape (n_rows, n_features)."""
         if not self.families_:
             return np.empty((len(table), 0), dtype=np.float32)
-        seen = Seen.of(self.schema_, table)
+        seen = Seen(self.schema_, table)
         return self._filled(chain.from_iterable(family.columns(seen) for family in self._fitted_.values()), len(table))
 
     def _filled(self, columns: Iterable[np.ndarray], n_rows: int) -> np.ndarray:
         """Columns side by side; they are made one by one, so that memory holds few of them twice."""
-        names = list(chain.from_iterable(self.names_by_family_.values()))
-        out = np.empty((n_rows, len(names)), dtype=np.float32)
+        n_features = sum(map(len, self.names_by_family_.values()))
+        out = np.empty((n_rows, n_features), dtype=np.float32, order="F")
         for i, column in enumerate(columns):
             out[:, i] = column
         return out

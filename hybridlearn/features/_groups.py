@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple, Self
+from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
@@ -18,13 +19,14 @@ _SMOOTHING = 5.0
 _STATISTICS = ("mean", "std", "standing", "rank")
 
 
-class Group(NamedTuple):
+@dataclass(frozen=True)
+class Group:
     """A number within the levels of a column.
 
     Attributes
     ----------
     level : LevelColumn
-    number : int
+    number : str
     mean, std : ndarray of shape (n_levels,)
         Of each level, those of all rows where it has none.
     values : ndarray of shape (n_values,)
@@ -34,16 +36,16 @@ class Group(NamedTuple):
     """
 
     level: LevelColumn
-    number: int
+    number: str
     mean: np.ndarray
     std: np.ndarray
     values: np.ndarray
     keys: np.ndarray
 
     @classmethod
-    def of(cls, level: LevelColumn, number: int, seen: Seen) -> Self:
+    def of(cls, level: LevelColumn, number: str, seen: Seen) -> Self:
         """Learn what the levels hold."""
-        codes, numbers = level.codes(seen), seen.numbers[:, number]
+        codes, numbers = level.codes(seen), seen.number(number)
         known = ~np.isnan(numbers)
         codes, numbers = codes[known], numbers[known]
         mean, std = level_moments(codes, numbers, level.n_levels)
@@ -52,7 +54,7 @@ class Group(NamedTuple):
 
     def columns(self, seen: Seen) -> Iterator[np.ndarray]:
         """Mean and spread of the row's level; its number less the mean, by the spread; the share of lower ones."""
-        codes, numbers = self.level.codes(seen), seen.numbers[:, self.number]
+        codes, numbers = self.level.codes(seen), seen.number(self.number)
         yield self.mean[codes]
         yield self.std[codes]
         yield (numbers - self.mean[codes]) / self.std[codes]
@@ -93,22 +95,20 @@ class Groups(Unsupervised):
         sample = seen.take(guide.sample)
         levels = level_columns(seen)
         found = []
-        for number in best_numbers(seen, guide):
-            numbers = sample.numbers[:, number]
-            alone = max(number_score(numbers, guide.residual), 0)
-            for level in levels:
-                if level.values is not None and level.position == number:
+        codes = [level.codes(sample) for level in levels]
+        for number, numbers in best_numbers(sample, guide).items():
+            known = ~np.isnan(numbers)
+            alone = max(number_score(numbers, guide.residual), 0.0)
+            for level, own in zip(levels, codes, strict=True):
+                if level.name == number:
                     continue
-                codes = level.codes(sample)
-                known = ~np.isnan(numbers)
-                mean, std = level_moments(codes[known], numbers[known], level.n_levels)
-                standing = (numbers - mean[codes]) / std[codes]
-                found.append((number_score(standing, guide.residual) - alone, level, number))
+                mean, std = level_moments(own[known], numbers[known], level.n_levels)
+                score = number_score((numbers - mean[own]) / std[own], guide.residual) - alone
+                found.append((score, level, number))
         found.sort(key=lambda one: -one[0])
         chosen = [(level, number) for score, level, number in found[: guide.most] if score > LEAST_SCORE]
         self._groups = [Group.of(level, number, seen) for level, number in chosen]
-        of = seen.schema.numeric_names
-        self.names = [f"{kind}({of[j]} by {level.name})" for level, j in chosen for kind in _STATISTICS]
+        self.names = [f"{kind}({number} by {level.name})" for level, number in chosen for kind in _STATISTICS]
         return self
 
     def columns(self, seen: Seen) -> Iterator[np.ndarray]:

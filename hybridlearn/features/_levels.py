@@ -74,11 +74,11 @@ class LevelCounts:
             yield log_count[np.minimum(column + 2, len(log_count) - 1)]
 
 
-def many_levels(seen: Seen) -> list[int]:
-    """Positions, among the categorical columns, of those of more than two levels that are no text."""
+def many_levels(seen: Seen) -> list[str]:
+    """Names of the categorical columns of more than two levels that are no text."""
     return [
-        j
-        for j, column in enumerate(seen.schema.categorical)
+        str(column.name)
+        for column in seen.schema.categorical
         if len(column.levels) >= _FEWEST_LEVELS and not is_text(column)
     ]
 
@@ -89,17 +89,17 @@ class Targets:
     def fit(self, seen: Seen, guide: Guide) -> Self:
         """As in :class:`Family`."""
         self._columns = many_levels(seen)
-        self._targets = LevelTargets([str(seen.schema.categorical[j].name) for j in self._columns])
+        self._targets = LevelTargets(self._columns)
         self.names = self._targets.named(guide.labels)
         return self
 
     def training_columns(self, seen: Seen, guide: Guide) -> Iterator[np.ndarray]:
         """As in :class:`Family`."""
-        return self._targets.training_columns((seen.codes[:, j] for j in self._columns), guide)
+        return self._targets.training_columns(map(seen.codes, self._columns), guide)
 
     def columns(self, seen: Seen) -> Iterator[np.ndarray]:
         """As in :class:`Family`."""
-        return self._targets.columns(seen.codes[:, j] for j in self._columns)
+        return self._targets.columns(map(seen.codes, self._columns))
 
 
 class Counts(Unsupervised):
@@ -108,14 +108,13 @@ class Counts(Unsupervised):
     def fit(self, seen: Seen, guide: Guide) -> Self:
         """As in :class:`Family`."""
         self._columns = many_levels(seen)
-        counts = LevelCounts([str(seen.schema.categorical[j].name) for j in self._columns])
-        self._counts = counts.fit(seen.codes[:, j] for j in self._columns)
+        self._counts = LevelCounts(self._columns).fit(map(seen.codes, self._columns))
         self._has_gaps = any(column.n_missing for column in seen.schema.columns)
-        self.names = [*counts.names, *(["count(missing)"] if self._has_gaps else [])]
+        self.names = [*self._counts.names, *(["count(missing)"] if self._has_gaps else [])]
         return self
 
     def columns(self, seen: Seen) -> Iterator[np.ndarray]:
         """As in :class:`Family`."""
-        yield from self._counts.columns(seen.codes[:, j] for j in self._columns)
+        yield from self._counts.columns(map(seen.codes, self._columns))
         if self._has_gaps:
-            yield seen.X.isna().sum(axis=1).to_numpy(dtype=np.float32)
+            yield sum(seen.X.iloc[:, i].isna().to_numpy(dtype=np.float32) for i in range(seen.X.shape[1]))

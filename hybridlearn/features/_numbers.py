@@ -31,16 +31,17 @@ _OPERATIONS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
 }
 
 
-def best_numbers(seen: Seen, guide: Guide) -> list[int]:
-    """Positions of the numbers that say most of the target by themselves, in the order of the table."""
+def best_numbers(sample: Seen, guide: Guide) -> dict[str, np.ndarray]:
+    """The numbers that say most of the target by themselves, with their values in the sample, in the table's order."""
     target = guide.rows.target
     outcome = np.eye(int(target.max()) + 1)[target] if guide.classification else target[:, None]
     outcome = outcome[guide.sample]
-    numbers = seen.numbers[guide.sample]
-    scores = np.array([number_score(numbers[:, j], outcome) for j in range(numbers.shape[1])])
-    spread = np.array([len(np.unique(numbers[:1000, j])) > 2 for j in range(numbers.shape[1])], dtype=bool)
-    best = np.argsort(-scores, kind="stable")[:_MOST_NUMBERS]
-    return sorted(int(j) for j in best if spread[j])
+    numbers = {name: sample.number(name) for name in sample.schema.numeric_names}
+    scores = {
+        name: number_score(values, outcome) for name, values in numbers.items() if len(np.unique(values[:1000])) > 2
+    }
+    best = sorted(scores, key=lambda name: -scores[name])[:_MOST_NUMBERS]
+    return {name: values for name, values in numbers.items() if name in best}
 
 
 class Numbers(Unsupervised):
@@ -48,21 +49,19 @@ class Numbers(Unsupervised):
 
     def fit(self, seen: Seen, guide: Guide) -> Self:
         """As in :class:`Family`."""
-        numbers = seen.numbers[guide.sample]
-        tried = best_numbers(seen, guide)
-        alone = {j: number_score(numbers[:, j], guide.residual) for j in tried}
+        numbers = best_numbers(seen.take(guide.sample), guide)
+        alone = {name: max(number_score(values, guide.residual), 0.0) for name, values in numbers.items()}
         found = []
-        for i, j in combinations(tried, 2):
+        for first, second in combinations(numbers, 2):
             scores = {
-                sign: number_score(self._applied(sign, numbers[:, i], numbers[:, j]), guide.residual)
+                sign: number_score(self._applied(sign, numbers[first], numbers[second]), guide.residual)
                 for sign in _OPERATIONS
             }
             sign = max(scores, key=lambda own: scores[own])
-            found.append((scores[sign] - max(alone[i], alone[j], 0), sign, i, j))
+            found.append((scores[sign] - max(alone[first], alone[second]), first, sign, second))
         found.sort(key=lambda one: -one[0])
-        self._pairs = [(sign, i, j) for score, sign, i, j in found[: guide.most] if score > LEAST_SCORE]
-        of = seen.schema.numeric_names
-        self.names = [f"{of[i]} {sign} {of[j]}" for sign, i, j in self._pairs]
+        self._pairs = [pair for score, *pair in found[: guide.most] if score > LEAST_SCORE]
+        self.names = [" ".join(pair) for pair in self._pairs]
         return self
 
     @staticmethod
@@ -72,5 +71,5 @@ class Numbers(Unsupervised):
 
     def columns(self, seen: Seen) -> Iterator[np.ndarray]:
         """As in :class:`Family`."""
-        for sign, i, j in self._pairs:
-            yield self._applied(sign, seen.numbers[:, i], seen.numbers[:, j])
+        for first, sign, second in self._pairs:
+            yield self._applied(sign, seen.number(first), seen.number(second))

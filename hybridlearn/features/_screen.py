@@ -23,16 +23,20 @@ _N_SPLITS = 3
 _N_BINS = 24
 # A rare level says little: its mean counts as if so many rows without a residual were in it.
 _SMOOTHING = 5.0
-# Trees of a fast model, and of one class of many.
-_N_TREES, _FEWEST_TREES = 60, 12
+# Trees of a booster that is stopped before it has learned all: what it leaves is what takes trees long to say.
+_N_TREES, _FEWEST_ROUNDS = 60, 12
 
 
-def fast_trees(n_classes: int, seed: int) -> Any:
-    """A small booster; `n_classes` is 0 in regression."""
-    n_trees = max(_FEWEST_TREES, _N_TREES if n_classes < 3 else 4 * _N_TREES // n_classes)
+def short_of_trees(n_classes: int, seed: int) -> Any:
+    """A booster of few trees; `n_classes` is 0 in regression."""
+    n_rounds = _N_TREES if n_classes < 3 else max(_FEWEST_ROUNDS, 4 * _N_TREES // n_classes)
     kind = BoostedTreesClassifier if n_classes else BoostedTreesRegressor
     return kind(
-        n_estimators=n_trees, learning_rate=min(0.3, 8 / n_trees), max_depth=5, early_stopping=False, random_state=seed
+        n_estimators=n_rounds,
+        learning_rate=min(0.3, 8 / n_rounds),
+        max_depth=5,
+        early_stopping=False,
+        random_state=seed,
     )
 
 
@@ -60,7 +64,7 @@ def left_over(rows: TrainingRows, n_classes: int, *, weighted: bool, seed: int) 
     few = rows.take(sample)
     residual = np.full((len(few), n_classes if n_classes > 2 else 1), np.nan)
     for split in few_splits(few, classification=classification, seed=seed):
-        fit = FoldFit("trees", fast_trees(n_classes, seed), few, split)
+        fit = FoldFit("trees", short_of_trees(n_classes, seed), few, split)
         outcome = fit_fold(fit, n_classes=n_classes, weighted=weighted, seed=seed)
         if isinstance(outcome, MemberError):
             raise outcome
@@ -77,23 +81,18 @@ def _residual(margin: np.ndarray, target: np.ndarray, n_classes: int) -> np.ndar
 
 
 def number_score(values: np.ndarray, residual: np.ndarray) -> float:
-    """Of a number: how far apart the residuals are of its quantile bins, missing values being a bin.
+    """Of a number: how far apart the residuals are of its quantile bins.
 
     Parameters
     ----------
     values : ndarray of shape (n_sample,)
     residual : ndarray of shape (n_sample, n_outputs)
     """
-    present = values[~np.isnan(values)]
-    if len(present) == 0:
-        return 0.0
-    edges = np.unique(np.quantile(present, np.arange(1, _N_BINS) / _N_BINS))
-    # NaN is sorted behind all edges, and apart
-    bins = np.where(np.isnan(values), len(edges) + 1, np.searchsorted(edges, values, side="right"))
+    bins = _bins(values)
     n_of = np.bincount(bins)
     used = n_of > 0
     n_free = used.sum() - 1
-    if n_free == 0:
+    if n_free < 1:
         return 0.0
     centred, variance = _centred(residual)
     between = sum(np.bincount(bins, column)[used] ** 2 / n_of[used] for column in centred.T) / variance
@@ -107,7 +106,6 @@ def level_score(codes: np.ndarray, residual: np.ndarray) -> float:
     Parameters
     ----------
     codes : ndarray of int of shape (n_sample,)
-        Of any integers.
     residual : ndarray of shape (n_sample, n_outputs)
     """
     if len(codes) == 0:
@@ -127,3 +125,12 @@ def _centred(residual: np.ndarray) -> tuple[np.ndarray, float]:
     """Residuals without their mean, and their variance: that of all outputs, lest a rare class weighs as any other."""
     centred = residual - residual.mean(axis=0)
     return centred, float((centred**2).mean()) or 1.0
+
+
+def _bins(values: np.ndarray) -> np.ndarray:
+    """Quantile bins of a number, missing values being one: codes from 0, shape (n_sample,)."""
+    present = values[~np.isnan(values)]
+    if len(present) == 0:
+        return np.zeros(len(values), dtype=np.int64)
+    edges = np.unique(np.quantile(present, np.arange(1, _N_BINS) / _N_BINS))
+    return np.where(np.isnan(values), len(edges) + 1, np.searchsorted(edges, values, side="right"))

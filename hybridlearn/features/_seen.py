@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Protocol, Self
 
 import numpy as np
@@ -17,35 +18,41 @@ _FEWEST_TEXTS, _FEWEST_WORDS = 32, 2.0
 
 @dataclass(frozen=True)
 class Seen:
-    """A table, read once for all families.
+    """A table as the families read it: column by column, so that it never stands in memory twice.
 
     Attributes
     ----------
     schema : Schema
         Of the training rows.
     X : DataFrame of shape (n_rows, n_columns)
-    numbers : ndarray of shape (n_rows, n_numeric), float64
-        :meth:`Schema.numeric_block`.
-    codes : ndarray of shape (n_rows, n_categorical), int64
-        :meth:`Schema.category_codes`.
+        With the columns of the schema.
     """
 
     schema: Schema
     X: pd.DataFrame
-    numbers: np.ndarray
-    codes: np.ndarray
-
-    @classmethod
-    def of(cls, schema: Schema, X: pd.DataFrame) -> Self:
-        """Read a table with the columns of the schema."""
-        return cls(schema, X, schema.numeric_block(X), schema.category_codes(X, warn=False))
 
     def __len__(self) -> int:
         return len(self.X)
 
     def take(self, rows: np.ndarray) -> Seen:
         """Some of the rows."""
-        return Seen(self.schema, self.X.iloc[rows], self.numbers[rows], self.codes[rows])
+        return Seen(self.schema, self.X.iloc[rows])
+
+    def number(self, name: str) -> np.ndarray:
+        """One of ``schema.numeric_names``, shape (n_rows,), float64."""
+        for i, column in enumerate(self.schema.columns):
+            own = Schema((column,), self.schema.n_rows)
+            if name in own.numeric_names:
+                parts = own.numeric_columns(self.X.iloc[:, [i]])
+                # a copy: one part of a datetime must not hold the others in memory
+                return next(islice(parts, own.numeric_names.index(name), None)).copy()
+        raise KeyError(name)
+
+    def codes(self, name: str) -> np.ndarray:
+        """Level codes of a categorical column, shape (n_rows,), int64; see :meth:`Schema.category_codes`."""
+        i = next(i for i, column in enumerate(self.schema.columns) if str(column.name) == name)
+        own = Schema((self.schema.columns[i],), self.schema.n_rows)
+        return own.category_codes(self.X.iloc[:, [i]], warn=False)[:, 0]
 
 
 @dataclass(frozen=True)

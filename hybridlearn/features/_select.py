@@ -12,11 +12,22 @@ import pandas as pd
 from hybridlearn._row_losses import row_losses
 from hybridlearn._splits import Split
 from hybridlearn.crossfit import FoldFit, MemberError, fit_fold, fit_fronts, sample_of
-from hybridlearn.features._screen import MOST_ROWS, fast_trees, few_splits
+from hybridlearn.features._screen import MOST_ROWS, few_splits
 from hybridlearn.table import TrainingRows
+from hybridlearn.trees import BoostedTreesClassifier, BoostedTreesRegressor
 
-NOISE = "noise"
+NOISE, TOGETHER = "noise", "all that stayed"
 _N_NOISE = 8
+# Rounds of a fast member at most, of one of many classes, and of none fewer.
+_MOST_ROUNDS, _MOST_TREES, _FEWEST_ROUNDS = 300, 600, 40
+
+
+def fast_trees(n_classes: int, seed: int) -> Any:
+    """A booster of larger and fewer steps than the default; `n_classes` is 0 in regression."""
+    many = n_classes > 2
+    n_rounds = max(_FEWEST_ROUNDS, _MOST_TREES // n_classes) if many else _MOST_ROUNDS
+    kind = BoostedTreesClassifier if n_classes else BoostedTreesRegressor
+    return kind(n_estimators=n_rounds, learning_rate=0.2 if many else 0.1, n_iter_no_change=15, random_state=seed)
 
 
 @dataclass(frozen=True)
@@ -71,9 +82,9 @@ class _Bench:
 def judge_families(builder: Any, rows: TrainingRows, n_classes: int, *, weighted: bool, seed: int) -> Judged | None:
     """Fit a builder of all features inside folds, and see which families help.
 
-    A family is kept where the mean loss falls by more than its standard error, and by more than it does with noise:
-    columns of the builder whose rows have been shuffled. Families are tried alone first, then added to each other,
-    the best first, as long as that holds.
+    From all of them the one is left out without which the mean loss is least, again and again, as long as it does not
+    rise. Those that stay are kept where they together lower it by more than the standard error, and by more than noise
+    does: features whose rows have been shuffled.
 
     Parameters
     ----------
@@ -116,28 +127,26 @@ def _with_noise(table: pd.DataFrame, names: list[str], rng: np.random.RandomStat
 
 
 def _judged(bench: _Bench, weight: np.ndarray) -> Judged:
-    plain = bench.losses([])
-    in_all = [name for name in bench.families[0] if any(own[name] for own in bench.families)]
-    gains = {name: _gain(plain, bench.losses([name]), weight) for name in in_all}
-    yardstick = max(0.0, gains[NOISE][0]) if NOISE in gains else 0.0
-
-    def helps(gain: float, error: float) -> bool:
-        return gain > yardstick and gain > error
-
-    kept: list[str] = []
-    best = plain
-    for name in sorted(gains, key=lambda name: -gains[name][0]):
-        if name == NOISE or not helps(*gains[name]):
-            continue
-        losses = bench.losses([*kept, name])
-        if helps(*_gain(best, losses, weight)):
-            kept, best = [*kept, name], losses
-    report = [
-        (name, max(len(own[name]) for own in bench.families), *gains.get(name, (0.0, 0.0)), name in kept)
-        for name in bench.families[0]
-    ]
-    columns = ["family", "n_features", "gain", "standard_error", "kept"]
-    return Judged(kept, pd.DataFrame(report, columns=columns))
+    n_features = {name: max(len(own[name]) for own in bench.families) for name in bench.families[0]}
+    kept = [name for name, n in n_features.items() if n and name != NOISE]
+    worth: dict[str, tuple[float, float]] = {}
+    if kept:
+        plain, losses = bench.losses([]), bench.losses(kept)
+        worth[NOISE] = _gain(plain, bench.losses([NOISE]), weight)
+    while kept:
+        without = {name: bench.losses([other for other in kept if other != name]) for name in kept}
+        worth |= {name: _gain(without[name], losses, weight) for name in kept}
+        worst = min(kept, key=lambda name: worth[name][0])
+        if worth[worst][0] > 0:
+            break
+        kept, losses = [name for name in kept if name != worst], without[worst]
+    if kept:
+        gain, error = worth[TOGETHER] = _gain(plain, losses, weight)
+        if gain <= max(error, worth[NOISE][0]):
+            kept = []
+    n_features[TOGETHER] = sum(n_features[name] for name in kept)
+    facts = [(name, n, *worth.get(name, (np.nan, np.nan)), name in kept) for name, n in n_features.items()]
+    return Judged(kept, pd.DataFrame(facts, columns=["family", "n_features", "gain", "standard_error", "kept"]))
 
 
 def _gain(before: np.ndarray, after: np.ndarray, weight: np.ndarray) -> tuple[float, float]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from sklearn import config_context
+from sklearn.model_selection import PredefinedSplit
 from sklearn.preprocessing import TargetEncoder
 
 from hybridlearn._splits import Split, folds
@@ -42,13 +45,18 @@ class TargetCodes:
         splits = _code_folds(rows, classification, seed)
         tested = np.concatenate([np.empty(0, dtype=np.int64), *(test for _, test in splits)])
         without_past = np.setdiff1d(np.arange(len(rows)), tested)
-        if len(without_past):
+        if rows.time is None:
+            cv: Any = _one_at_a_time(splits, len(rows))
+            del splits
+        else:
             # scikit-learn wants each row tested once: these test themselves, and then lose their codes
-            splits = [(without_past, without_past), *splits]
-        self._encoder = TargetEncoder(target_type=_target_type(rows, classification), cv=splits)
+            cv = [(without_past, without_past), *splits] if len(without_past) else splits
+        self._encoder = TargetEncoder(target_type=_target_type(rows, classification), cv=cv)
         with config_context(enable_metadata_routing=False):
             # with routing on, it asks for groups even where it is given the folds themselves
             coded = self._encoder.fit_transform(codes, rows.target)
+        # it would keep the folds, which are as long as the table
+        self._encoder.set_params(cv=_N_FOLDS)
         coded[without_past] = np.nan
         return coded
 
@@ -58,6 +66,14 @@ class TargetCodes:
         n_repeats = coded.shape[1] // codes.shape[1]
         coded[np.repeat(codes == UNSEEN, n_repeats, axis=1)] = np.nan
         return coded
+
+
+def _one_at_a_time(splits: list[Split], n_rows: int) -> PredefinedSplit:
+    """The same folds without their training parts, which would be several times as large as the column."""
+    fold = np.empty(n_rows, dtype=np.int64)
+    for k, (_, test) in enumerate(splits):
+        fold[test] = k
+    return PredefinedSplit(fold)
 
 
 def _code_folds(rows: TrainingRows, classification: bool, seed: int) -> list[Split]:

@@ -1,0 +1,134 @@
+"""What FeatureBuilder does to boosted trees and to a net, table by table; its time and memory on the flights.
+
+Without a bench folder ``run`` takes tables that come with packages. With one, splits and metrics are those of its
+``peers.py``, which is not part of this project. Each set and seed is a process of one thread; a line of JSON a system
+is appended to the output, and what is there is not run again.
+
+    python benchmarks/features.py run --out features.jsonl
+    python benchmarks/features.py run --bench ../shared/bench --data ../shared/data/dev --out features.jsonl
+    python benchmarks/features.py report features.jsonl
+    python benchmarks/features.py speed                                336,776 flights, every family
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from ensembles import Split, done, error_of, keep, load_split, over_sets, own_tables, run_each, worse_sets
+
+import hybridlearn as hl
+from hybridlearn.datasets import load_flights
+
+SEEDS = (0, 1, 2)
+FRONT = "+features"
+
+
+def learners(classification: bool, seed: int) -> dict[str, Any]:
+    kind = "Classifier" if classification else "Regressor"
+    return {
+        "trees": getattr(hl, f"BoostedTrees{kind}")(random_state=seed),
+        "mlp": getattr(hl, f"TabularMLP{kind}")(random_state=seed),
+    }
+
+
+def run_one(args: argparse.Namespace, name: str, seed: int) -> None:
+    plain = load_split(args, name, seed)
+    classification = plain.y.dtype.kind != "f"
+    known = done(args.out)
+    wanted = [(system, model) for system, model in learners(classification, seed).items()
+              if not args.systems or system in args.systems]  # fmt: skip
+    wanted = [(system, model) for system, model in wanted if (name, seed, f"{system}{FRONT}") not in known]
+    if not wanted:
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        builder = hl.FeatureBuilder(task="classification" if classification else "regression", random_state=seed)
+        started = time.process_time()
+        made = builder.fit_transform(plain.X, plain.y)
+        built = time.process_time() - started
+        fronted = plain._replace(X=made, X_test=builder.transform(plain.X_test))
+        for system, model in wanted:
+            for split, label in ((plain, system), (fronted, f"{system}{FRONT}")):
+                line = {"dataset": name, "seed": seed, "system": label} | measured(model, split)
+                front = {"build_seconds": built, "kept": builder.families_, "n_features": made.shape[1]}
+                keep(args.out, line | (front if split is fronted else {}))
+
+
+def measured(model: Any, split: Split) -> dict[str, float]:
+    started = time.process_time()
+    model.fit(split.X, split.y)
+    seconds = time.process_time() - started
+    return {"error": error_of(model, split), "cpu_seconds": seconds}
+
+
+def run(args: argparse.Namespace) -> None:
+    names = list(own_tables())
+    if args.bench is not None:
+        names = sorted(path.stem for path in args.data.glob("*.parquet"))
+    run_each(__file__, run_one, args.sets or names, args)
+
+
+def report(args: argparse.Namespace) -> None:
+    lines = pd.DataFrame([json.loads(line) for file in args.files for line in file.read_text().splitlines()])
+    lines = lines.drop_duplicates(["dataset", "seed", "system"], keep="last")
+    errors = lines.set_index(["dataset", "seed", "system"])["error"].unstack("system")
+    for system in ("trees", "mlp"):
+        fronted = f"{system}{FRONT}"
+        if fronted not in errors:
+            continue
+        ratio = (errors[fronted] / errors[system]).dropna()
+        by_set = ratio.groupby("dataset")
+        own = lines[lines["system"] == fronted].set_index(["dataset", "seed"])
+        table = pd.DataFrame({"ratio": by_set.mean(), "standard error": by_set.sem()}).round(4)
+        table["kept, by seed"] = [
+            " | ".join(",".join(kept) or "-" for kept in own.loc[[name], "kept"]) for name in table.index
+        ]
+        table["build s"] = own.groupby("dataset")["build_seconds"].mean().round(1)
+        print(f"{fronted}: error over plain, {len(table)} sets: {over_sets(ratio)}; worse by more than 1 % and 2 standard "
+              f"errors on {worse_sets(errors, fronted, system) or 'none'}\n{table.to_string()}\n")  # fmt: skip
+
+
+def speed(args: argparse.Namespace) -> None:
+    """Seconds and peak memory above the start, in sizes of the table, of every family on the flights."""
+    X, y = load_flights()
+    size = X.memory_usage(deep=True).sum()
+    hl.FeatureBuilder(select=None, random_state=0).fit_transform(X.iloc[:1000], y.iloc[:1000])
+    before = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+    started = time.perf_counter()
+    made = hl.FeatureBuilder(select=None, random_state=0).fit_transform(X, y)
+    seconds = time.perf_counter() - started
+    above = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    print(f"{len(X)} flights: {made.shape[1] - X.shape[1]} features in {seconds:.1f} s; peak {above / 2**20:.0f} MB above "
+          f"the start, {above / size:.2f} times the table ({size / 2**20:.0f} MB)")  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(required=True)
+    for action in (run, report, speed):
+        command = commands.add_parser(action.__name__)
+        command.set_defaults(action=action)
+        if action is report:
+            command.add_argument("files", nargs="+", type=Path)
+        if action is run:
+            command.add_argument("--bench", type=Path, help="folder of peers.py")
+            command.add_argument("--data", type=Path, help="folder of the sets and their index.json")
+            command.add_argument("--sets", nargs="*", default=[])
+            command.add_argument("--seeds", nargs="*", type=int, default=list(SEEDS))
+            command.add_argument("--systems", nargs="*", default=[])
+            command.add_argument("--rows", type=int, default=10_000, help="most rows to train on")
+            command.add_argument("--out", type=Path, default=Path("features.jsonl"))
+            command.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    args.action(args)
+
+
+if __name__ == "__main__":
+    main()
