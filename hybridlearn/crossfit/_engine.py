@@ -195,8 +195,8 @@ def cross_fit_rows(
     `on_fit` is called with the member's name after each fit. Seeds are drawn before anything is fitted, so that
     results do not depend on `running`. Members may have `weights` of their own, of shape (n_rows,): rows of weight 0
     are then left out of the member's training parts, not of its test parts. `resampling` is done to each training part,
-    with a seed of its own; `front`, a transformer, is fitted on it before that, once for all members. Under a deadline of `running` members are fitted as :class:`Budget` says; of one member,
-    `least` folds are then enough.
+    with a seed of its own; `front`, a transformer, is fitted on it before that, once for all members. Under a deadline
+    of `running` members are fitted as :class:`Budget` says; of one member, `least` folds are then enough.
     """
     warn_unweighted(members, weighted)
     rng = np.random.RandomState(seed)

@@ -84,12 +84,11 @@ def fit_fronts(
 def _fit_front(transformer: Any, rows: TrainingRows, train: np.ndarray, weighted: bool) -> Fronted:
     training = rows.take(train)
     others = np.setdiff1d(np.arange(len(rows)), train)
+    beside = {"groups": training.groups, "time": training.time} | (
+        {"sample_weight": training.weight} if weighted else {}
+    )
     try:
-        beside = {"sample_weight": training.weight if weighted else None, "groups": training.groups}
-        beside["time"] = training.time
-        known = signature(transformer.fit_transform).parameters
-        beside = {name: value for name, value in beside.items() if value is not None and name in known}
-        tables = [transformer.fit_transform(training.X, training.target, **beside)]
+        tables = [fit_transformed(transformer, training.X, training.target, beside)[0]]
         if len(others):
             with no_news_of_levels():
                 tables.append(transformer.transform(take_rows(rows.X, others)))
@@ -99,6 +98,18 @@ def _fit_front(transformer: Any, rows: TrainingRows, train: np.ndarray, weighted
         raise MemberError(f"{FRONT} ({type(transformer).__name__}) must give a row for each row that it gets")
     together = take_rows(_stacked(tables), np.argsort(np.concatenate([train, others])))
     return Fronted(replace(rows, X=together), transformer)
+
+
+def fit_transformed(transformer: Any, X: Any, y: Any, beside: dict[str, Any]) -> tuple[Any, Any]:
+    """What a transformer makes of the rows it is fitted on, and the transformer.
+
+    Of weights, groups and times in `beside` it gets those that are not None and that its ``fit_transform`` names.
+    """
+    if not hasattr(transformer, "fit_transform"):
+        return transformer.fit(X, y).transform(X), transformer
+    known = signature(transformer.fit_transform).parameters
+    taken = {name: value for name, value in beside.items() if value is not None and name in known}
+    return transformer.fit_transform(X, y, **taken), transformer
 
 
 def _stacked(tables: list[Any]) -> Any:

@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_memory
 
 from hybridlearn._fitting import adopt
 from hybridlearn._target import read_groups, read_time, read_weights
-from hybridlearn.crossfit import fit_name, takes
+from hybridlearn.crossfit import fit_name, fit_transformed, takes
 from hybridlearn.ensemble._base import BaseMeta
 from hybridlearn.resampling import Resampling, check_has_classes
 from hybridlearn.table import TrainingRows, read_raw_table, take_rows
@@ -126,7 +126,7 @@ class TabularPipeline(Pipeline):
             else:
                 # what is kept must not change with the step that the user holds
                 own = step if memory.location is None else clone(step)
-                X, fitted = memory.cache(_fit_transformed)(own, passed.X, passed.y)
+                X, fitted = memory.cache(fit_transformed)(own, passed.X, passed.y, passed.beside)
                 passed = replace(passed, X=X)
                 self.steps[i] = (key, fitted)
         if not is_estimator:
@@ -203,13 +203,6 @@ def in_front(steps: Steps, name: str, estimator: Any) -> TabularPipeline:
     """A pipeline of clones of the steps and, under a name, of the estimator."""
     everything = [(key, step) for key, step in [*steps, (name, estimator)] if step not in (None, "passthrough")]
     return TabularPipeline([(key, clone(step)) for key, step in everything])
-
-
-def _fit_transformed(transformer: Any, X: Any, y: Any) -> tuple[Any, Any]:
-    """What a transformer makes of the rows it is fitted on, and the transformer."""
-    if hasattr(transformer, "fit_transform"):
-        return transformer.fit_transform(X, y), transformer
-    return transformer.fit(X, y).transform(X), transformer
 
 
 def _parts(estimator: Any) -> Iterator[Any]:

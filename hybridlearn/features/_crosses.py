@@ -99,14 +99,14 @@ class Crosses:
     def fit(self, seen: Seen, guide: Guide) -> Self:
         """As in :class:`Family`."""
         sample = seen.take(guide.sample)
-        columns = level_columns(seen)
+        columns = level_columns(seen) if len(sample) else []
         codes = [column.codes(sample) for column in columns]
         alone = [max(level_score(own, guide.residual), 0.0) for own in codes]
         scores = {
             (i, j): level_score(codes[i] * columns[j].n_levels + codes[j], guide.residual) - max(alone[i], alone[j])
             for i, j in combinations(range(len(columns)), 2)
         }
-        best = sorted(scores, key=lambda pair: -scores[pair])[: guide.most]
+        best = sorted(scores, key=lambda pair: -scores[pair])[: min(guide.most, guide.most_coded)]
         self._crosses = [Cross.of(columns[i], columns[j], seen) for i, j in best if scores[i, j] > LEAST_SCORE]
         names = [cross.name for cross in self._crosses]
         self._targets = LevelTargets(names)

@@ -93,7 +93,7 @@ class Groups(Unsupervised):
     def fit(self, seen: Seen, guide: Guide) -> Self:
         """As in :class:`Family`."""
         sample = seen.take(guide.sample)
-        levels = level_columns(seen)
+        levels = level_columns(seen) if len(sample) else []
         found = []
         codes = [level.codes(sample) for level in levels]
         for number, numbers in best_numbers(sample, guide).items():

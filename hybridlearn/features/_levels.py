@@ -84,11 +84,13 @@ def many_levels(seen: Seen) -> list[str]:
 
 
 class Targets:
-    """Of each category, the target's smoothed mean in its level."""
+    """Of each category, the target's smoothed mean in its level: of those of most levels, where rows are few."""
 
     def fit(self, seen: Seen, guide: Guide) -> Self:
         """As in :class:`Family`."""
-        self._columns = many_levels(seen)
+        n_levels = {str(column.name): len(column.levels) for column in seen.schema.categorical}
+        by_levels = sorted(many_levels(seen), key=lambda name: -n_levels[name])
+        self._columns = by_levels[: guide.most_coded]
         self._targets = LevelTargets(self._columns)
         self.names = self._targets.named(guide.labels)
         return self
@@ -117,4 +119,7 @@ class Counts(Unsupervised):
         """As in :class:`Family`."""
         yield from self._counts.columns(map(seen.codes, self._columns))
         if self._has_gaps:
-            yield sum(seen.X.iloc[:, i].isna().to_numpy(dtype=np.float32) for i in range(seen.X.shape[1]))
+            n_missing = np.zeros(len(seen), dtype=np.float32)
+            for i in range(seen.X.shape[1]):
+                n_missing += seen.X.iloc[:, i].isna().to_numpy()
+            yield n_missing

@@ -33,6 +33,8 @@ _OPERATIONS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
 
 def best_numbers(sample: Seen, guide: Guide) -> dict[str, np.ndarray]:
     """The numbers that say most of the target by themselves, with their values in the sample, in the table's order."""
+    if len(sample) == 0:
+        return {}
     target = guide.rows.target
     outcome = np.eye(int(target.max()) + 1)[target] if guide.classification else target[:, None]
     outcome = outcome[guide.sample]

@@ -20,16 +20,17 @@ MOST_ROWS = 10_000
 # A chosen candidate has a score that is larger than each of its parents' by so much.
 LEAST_SCORE = 4.0
 _N_SPLITS = 3
+_FEWEST_ROWS, _FEWEST_GROUPS = 20, 6
 _N_BINS = 24
 # A rare level says little: its mean counts as if so many rows without a residual were in it.
 _SMOOTHING = 5.0
 # Trees of a booster that is stopped before it has learned all: what it leaves is what takes trees long to say.
-_N_TREES, _FEWEST_ROUNDS = 60, 12
+_N_TREES, _FEWEST_TREES = 60, 12
 
 
 def short_of_trees(n_classes: int, seed: int) -> Any:
     """A booster of few trees; `n_classes` is 0 in regression."""
-    n_rounds = _N_TREES if n_classes < 3 else max(_FEWEST_ROUNDS, 4 * _N_TREES // n_classes)
+    n_rounds = _N_TREES if n_classes < 3 else max(_FEWEST_TREES, 4 * _N_TREES // n_classes)
     kind = BoostedTreesClassifier if n_classes else BoostedTreesRegressor
     return kind(
         n_estimators=n_rounds,
@@ -40,11 +41,10 @@ def short_of_trees(n_classes: int, seed: int) -> Any:
     )
 
 
-def few_splits(rows: TrainingRows, *, classification: bool, seed: int) -> list[Split]:
-    """Folds that follow groups and time, three or fewer; none where there are too few rows, groups or times."""
+def few_splits(rows: TrainingRows, *, classification: bool, seed: int, n_splits: int = _N_SPLITS) -> list[Split]:
+    """Folds that follow groups and time; none where rows, groups or times are too few to be split twice."""
     by = rows.groups if rows.time is None else rows.time
-    n_splits = min(_N_SPLITS, len(rows if by is None else np.unique(by)) - (rows.time is not None))
-    if n_splits < (2 if rows.time is None else 1):
+    if len(rows) < _FEWEST_ROWS or (by is not None and len(np.unique(by)) < _FEWEST_GROUPS):
         return []
     codes = rows.target if classification else None
     return folds(codes, rows.groups, n_rows=len(rows), n_splits=n_splits, seed=seed, time=rows.time)
@@ -95,9 +95,9 @@ def number_score(values: np.ndarray, residual: np.ndarray) -> float:
     if n_free < 1:
         return 0.0
     centred, variance = _centred(residual)
-    between = sum(np.bincount(bins, column)[used] ** 2 / n_of[used] for column in centred.T) / variance
-    n_outputs = residual.shape[1]
-    return float((between.sum() - n_free * n_outputs) / np.sqrt(2 * n_free * n_outputs))
+    between = sum(float((np.bincount(bins, column)[used] ** 2 / n_of[used]).sum()) for column in centred.T) / variance
+    n_free = n_free * residual.shape[1]
+    return float((between - n_free) / np.sqrt(2 * n_free))
 
 
 def level_score(codes: np.ndarray, residual: np.ndarray) -> float:
@@ -118,7 +118,8 @@ def level_score(codes: np.ndarray, residual: np.ndarray) -> float:
         others = (np.bincount(codes, column)[codes] - column) / (n_of - 1 + _SMOOTHING)
         spread = np.sqrt((others**2).sum() * variance)
         score += (column @ others) / spread if spread > 0 else 0.0
-    return float(score / np.sqrt(residual.shape[1]))
+    # two rows of a level say the same of each other, and count twice
+    return float(score / np.sqrt(2 * residual.shape[1]))
 
 
 def _centred(residual: np.ndarray) -> tuple[np.ndarray, float]:

@@ -14,6 +14,8 @@ from hybridlearn.table import CATEGORICAL, Column, Schema, TrainingRows
 
 # A category whose levels are many, and of several words each, is text.
 _FEWEST_TEXTS, _FEWEST_WORDS = 32, 2.0
+# A family has at most one target code for so many training rows.
+_ROWS_A_CODE = 10
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,11 @@ class Guide:
     residual: np.ndarray
     seed: int
     most: int
+
+    @property
+    def most_coded(self) -> int:
+        """Columns of levels that may get target codes: of many classes and few rows, codes would be mostly noise."""
+        return len(self.rows) // (_ROWS_A_CODE * len(self.labels))
 
 
 class Family(Protocol):

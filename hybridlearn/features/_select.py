@@ -18,6 +18,7 @@ from hybridlearn.trees import BoostedTreesClassifier, BoostedTreesRegressor
 
 NOISE, TOGETHER = "noise", "all that stayed"
 _N_NOISE = 8
+_MANY_ROWS, _MORE_SPLITS, _N_REPEATS = 3000, 5, 2
 # Rounds of a fast member at most, of one of many classes, and of none fewer.
 _MOST_ROUNDS, _MOST_TREES, _FEWEST_ROUNDS = 300, 600, 40
 
@@ -60,13 +61,18 @@ class _Bench:
     fronted: list[TrainingRows]
     families: list[dict[str, list[str]]]
     splits: list[Split]
+    n_rows: int
     n_classes: int
     weighted: bool
     seed: int
 
     def losses(self, chosen: Sequence[str]) -> np.ndarray:
-        """Loss of each row of the test parts, with the features of some families."""
-        return np.concatenate([self._losses(k, chosen) for k in range(len(self.splits))])
+        """Loss of each row that is in a test part, with the features of some families: the mean over these parts."""
+        total, count = np.zeros(self.n_rows), np.zeros(self.n_rows)
+        for k, (_, test) in enumerate(self.splits):
+            total[test] += self._losses(k, chosen)
+            count[test] += 1
+        return total[count > 0] / count[count > 0]
 
     def _losses(self, k: int, chosen: Sequence[str]) -> np.ndarray:
         rows, split, families = self.fronted[k], self.splits[k], self.families[k]
@@ -103,7 +109,7 @@ def judge_families(builder: Any, rows: TrainingRows, n_classes: int, *, weighted
     """
     classification = n_classes > 0
     few = rows.take(sample_of(rows.target if classification else None, np.arange(len(rows)), MOST_ROWS, seed=seed))
-    splits = few_splits(few, classification=classification, seed=seed)
+    splits = _judging_splits(few, classification=classification, seed=seed)
     if not splits:
         return None
     rng = np.random.RandomState(seed)
@@ -114,14 +120,25 @@ def judge_families(builder: Any, rows: TrainingRows, n_classes: int, *, weighted
         noisy, made = _with_noise(front.rows.X, [name for own in names.values() for name in own], rng)
         fronted.append(replace(front.rows, X=noisy))
         names[NOISE] = made
-    bench = _Bench(fronted, families, splits, n_classes, weighted, seed)
-    weight = np.concatenate([few.weight[test] for _, test in splits])
-    return _judged(bench, weight)
+    bench = _Bench(fronted, families, splits, len(few), n_classes, weighted, seed)
+    is_judged = np.isin(np.arange(len(few)), np.concatenate([test for _, test in splits]))
+    return _judged(bench, few.weight[is_judged])
+
+
+def _judging_splits(rows: TrainingRows, *, classification: bool, seed: int) -> list[Split]:
+    """Few folds of many rows; of few rows more, and those twice, lest chance decides."""
+    if len(rows) >= _MANY_ROWS:
+        return few_splits(rows, classification=classification, seed=seed)
+    n_repeats = 1 if rows.time is not None else _N_REPEATS
+    repeats = [
+        few_splits(rows, classification=classification, seed=seed + i, n_splits=_MORE_SPLITS) for i in range(n_repeats)
+    ]
+    return [split for splits in repeats for split in splits]
 
 
 def _with_noise(table: pd.DataFrame, names: list[str], rng: np.random.RandomState) -> tuple[pd.DataFrame, list[str]]:
     """The table with shuffled copies of some of its features."""
-    chosen = rng.choice(names, min(_N_NOISE, len(names)), replace=False) if names else []
+    chosen = rng.permutation(names)[:_N_NOISE]
     noise = {f"{NOISE}({name})": rng.permutation(table[name].to_numpy()) for name in chosen}
     return pd.concat([table, pd.DataFrame(noise, index=table.index)], axis=1), list(noise)
 

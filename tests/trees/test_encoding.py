@@ -13,8 +13,7 @@ from sklearn import config_context
 from sklearn.preprocessing import TargetEncoder
 
 from hybridlearn._splits import folds
-from hybridlearn.table import TrainingRows, UnseenCategoryWarning
-from hybridlearn.table import _target_codes
+from hybridlearn.table import TrainingRows, UnseenCategoryWarning, _target_codes
 from hybridlearn.trees._encoding import TreeEncoder
 
 N_ROWS = 120
