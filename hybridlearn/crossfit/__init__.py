@@ -12,7 +12,7 @@ from hybridlearn.crossfit._engine import (
     warn_unweighted,
 )
 from hybridlearn.crossfit._folds import make_splits
-from hybridlearn.crossfit._fronts import FRONT, fit_fronts, fit_transformed
+from hybridlearn.crossfit._fronts import FRONT, Fronted, fit_fronts, fit_transformed
 from hybridlearn.crossfit._ledger import Entry, LeakError, Ledger
 from hybridlearn.crossfit._many import ManyFits, fit_many
 from hybridlearn.crossfit._margin import FoldModel, fold_margins, margin, margins_by_member
@@ -45,6 +45,7 @@ __all__ = [
     "FittedFold",
     "FoldFit",
     "FoldModel",
+    "Fronted",
     "LeakCanary",
     "LeakError",
     "Ledger",

@@ -16,6 +16,7 @@ from hybridlearn._splits import Split, folds
 from hybridlearn.crossfit import (
     FittedFold,
     FoldFit,
+    Fronted,
     OutOfFold,
     Running,
     collect,
@@ -45,11 +46,18 @@ class Bag:
         Rows that were left out, which the bag's model predicts.
     shift : ndarray of shape (n_outputs,) or None
         Puts back the prior of the classes, where the draw has changed it.
+    front : Fronted or None
+        The rows as its model sees them, where that is not as they are.
     """
 
     counts: np.ndarray
     test: np.ndarray
     shift: np.ndarray | None = None
+    front: Fronted | None = None
+
+    def seen(self, rows: TrainingRows) -> TrainingRows:
+        """The rows as its model sees them."""
+        return rows if self.front is None else self.front.rows
 
 
 def bootstraps(rows: TrainingRows, n_bags: int, rng: np.random.RandomState) -> list[Bag]:
@@ -67,10 +75,12 @@ def balanced_draws(
     parts: list[Split],
     rng: np.random.RandomState,
     likely: list[np.ndarray] | None = None,
+    fronts: list[Fronted] | None = None,
 ) -> list[Bag]:
     """Of the training part of a fold, as many rows of each class as the rarest has; the folds take turns.
 
-    All rows of a class are as likely to be drawn, or as the chances in `likely` say, one array a fold.
+    All rows of a class are as likely to be drawn, or as the chances in `likely` say, one array a fold. `fronts`, one a
+    fold, are how the models of a fold see the rows.
     """
     bags = []
     for i in range(n_bags):
@@ -84,7 +94,8 @@ def balanced_draws(
             for c in np.flatnonzero(n_of)
         ]
         counts = np.bincount(np.concatenate(chosen), minlength=len(rows))
-        bags.append(Bag(counts, test, prior_shift(np.where(n_of > 0, n_of, least) / least)))
+        shift = prior_shift(np.where(n_of > 0, n_of, least) / least)
+        bags.append(Bag(counts, test, shift, None if fronts is None else fronts[i % len(parts)]))
     return bags
 
 
@@ -122,11 +133,13 @@ class BaseBags(BaseOfOne):
         """Fit one model a bag; those bags for which there was time, their fits, and what was cut."""
         ((_, estimator),) = members
         weighs = takes_weights(estimator)
-        fits = [FoldFit(NAME, seed_nested(clone(estimator), rng), *_drawn(work.rows, bag, weighs)) for bag in bags]
+        fits = [
+            FoldFit(NAME, seed_nested(clone(estimator), rng), *_drawn(bag.seen(work.rows), bag, weighs)) for bag in bags
+        ]
         # a row that was drawn twice has a weight
         how = work.how | {"weighted": work.weighted or (weighs and any(bag.counts.max() > 1 for bag in bags))}
         parts, cut = fit_in_time(fits, how, running, on_fit=lambda name: progress.step({"member": name}), least=least)
-        fitted = [_shifted(part, bags[i].shift) for i, part in sorted(parts.items())]
+        fitted = [_finished(part, bags[i]) for i, part in sorted(parts.items())]
         return [bags[i] for i in sorted(parts)], fitted, cut
 
     def _table(
@@ -162,7 +175,10 @@ def _drawn(rows: TrainingRows, bag: Bag, weighs: bool) -> tuple[TrainingRows, Sp
     return rows, (np.repeat(np.arange(len(rows)), bag.counts), bag.test)
 
 
-def _shifted(part: FittedFold, shift: np.ndarray | None) -> FittedFold:
-    if shift is None:
+def _finished(part: FittedFold, bag: Bag) -> FittedFold:
+    """With the front and the shift of the bag."""
+    if bag.front is not None:
+        part = part.behind(bag.front.transformer)
+    if bag.shift is None:
         return part
-    return replace(part, model=replace(part.model, shift=shift), margin=part.margin + shift)
+    return replace(part, model=replace(part.model, shift=bag.shift), margin=part.margin + bag.shift)

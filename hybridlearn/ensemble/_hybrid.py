@@ -15,7 +15,7 @@ from hybridlearn.ensemble._base import BaseEnsemble, Members, Work, refitted
 from hybridlearn.ensemble._heads import HybridClassifierHead, HybridRegressorHead
 from hybridlearn.ensemble._members import default_members
 from hybridlearn.ensemble._pair import BLENDS, CV, ESTIMATORS, hybrid_estimator
-from hybridlearn.ensemble._pipeline import in_front
+from hybridlearn.ensemble._pipeline import in_front, refuse_steps
 from hybridlearn.features import FeatureBuilder
 from hybridlearn.resampling import SAMPLER_NAMES, Resampling
 
@@ -118,11 +118,7 @@ class BaseFlagship(BaseHybrid):
     def behind(self, front: Members, name: str) -> Self:
         """As in the base."""
         if self.features is not None:
-            steps = [step for step, _ in front]
-            raise ValueError(
-                f"steps {steps} would come after the features of {type(self).__name__}; give features=None, and make "
-                "them by a step of the pipeline"
-            )
+            refuse_steps(self, front)
         return super().behind(front, name)
 
     def _resampling(self, work: Work) -> Resampling | None:

@@ -28,17 +28,21 @@ class BaseOfOne(BaseEnsemble):
     def _default_estimator(self) -> Any:
         raise NotImplementedError
 
-    def _inner_estimators(self) -> Members:
+    def _one(self) -> Members:
+        """The member as it was given, or the default one."""
         return [(NAME, self._default_estimator() if isinstance(self.estimator, str) else self.estimator)]
 
+    def _inner_estimators(self) -> Members:
+        return self._one()
+
     def _check_parameters(self) -> None:
-        check_members(self._inner_estimators(), classification=self._is_classifier)
+        check_members(self._one(), classification=self._is_classifier)
 
     def _members(self) -> Members:
         """The member as it is fitted."""
-        return [(name, self._on_device(member)) for name, member in self._inner_estimators()]
+        return [(name, self._on_device(member)) for name, member in self._one()]
 
     def behind(self, front: Members, name: str) -> Self:
         """As in the base."""
-        ((_, estimator),) = self._inner_estimators()
+        ((_, estimator),) = self._one()
         return clone(self).set_params(estimator=in_front(front, name, estimator))

@@ -205,6 +205,15 @@ def in_front(steps: Steps, name: str, estimator: Any) -> TabularPipeline:
     return TabularPipeline([(key, clone(step)) for key, step in everything])
 
 
+def refuse_steps(estimator: Any, steps: Steps) -> None:
+    """A ValueError: steps that move into the folds would come after a transformer that is there already."""
+    names = [step for step, _ in steps]
+    raise ValueError(
+        f"steps {names} would come after the features of {type(estimator).__name__}; give features=None, and make them "
+        "by a step of the pipeline"
+    )
+
+
 def _parts(estimator: Any) -> Iterator[Any]:
     """An estimator, and those that it holds."""
     yield estimator

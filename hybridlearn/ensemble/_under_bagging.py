@@ -3,20 +3,35 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
+import pandas as pd
+from sklearn.utils import get_tags
 
+from hybridlearn._compat import HasMethods, StrOptions
 from hybridlearn._docs import leads_with
 from hybridlearn._heads import probabilities
 from hybridlearn._progress import FitProgress
+from hybridlearn._protocols import HasMargin
 from hybridlearn._splits import Split
-from hybridlearn.crossfit import FittedFold, OutOfFold, no_news_of_levels, resamples, warn_unweighted
+from hybridlearn.crossfit import (
+    FRONT,
+    FittedFold,
+    Fronted,
+    OutOfFold,
+    fit_fronts,
+    no_news_of_levels,
+    resamples,
+    warn_unweighted,
+)
 from hybridlearn.ensemble._assembly import assemble, blend_learner
 from hybridlearn.ensemble._bags import LEAST, Bag, BaseBags, balanced_draws, check_not_in_time
 from hybridlearn.ensemble._base import Members, Work
 from hybridlearn.ensemble._heads import HybridClassifierHead
 from hybridlearn.ensemble._pair import hybrid_estimator
+from hybridlearn.ensemble._pipeline import refuse_steps
+from hybridlearn.features import FeatureBuilder
 from hybridlearn.table import TrainingRows, take_rows
 from hybridlearn.trees import BoostedTreesClassifier
 
@@ -41,10 +56,10 @@ class Chain:
     margin: np.ndarray
     n_models: int = 0
 
-    def grown(self, fitted: FittedFold, rows: TrainingRows) -> Chain:
-        """With one model more."""
+    def grown(self, fitted: FittedFold, seen: TrainingRows) -> Chain:
+        """With one model more, and the rows as it sees them."""
         with no_news_of_levels():
-            own = fitted.model.margin(take_rows(rows.X, self.split[0]))
+            own = fitted.model.margin_behind(take_rows(seen.X, self.split[0]))
         return Chain(self.split, self.margin + own, self.n_models + 1)
 
     def hardness(self, rows: TrainingRows) -> np.ndarray:
@@ -88,9 +103,17 @@ def paced_weights(hardness: np.ndarray, progress: float) -> np.ndarray:
         Whether draws go by how hard rows are to those before them [2]_: first from all, in the end as many from the
         hard as from the easy ones. With False each is drawn by chance alone, which leaves more of the frequent class
         unseen, and is less easily led astray by wrong labels.
-"""
+    features : "auto", transformer or None, default="auto"
+        What is put in front of the draws, and fitted on all rows that they may be drawn from. "auto" adds, for boosted
+        trees and nets of this package, the target codes of categories of more than two levels, by
+        :class:`FeatureBuilder`: what many levels stand for cannot be learned from the few rows of a draw.
+""",
+    attributes="""
+    features_ : list of transformer
+        Where there are any: the fitted ones, one for each fold that draws leave out.
+""",
 )
-@leads_with(estimator="auto", n_estimators=30, self_paced=True)
+@leads_with(estimator="auto", n_estimators=30, self_paced=True, features="auto")
 class UnderBaggingClassifier(HybridClassifierHead, BaseBags):
     """The mean margin over balanced draws: each holds all rows of the rarest class, and as many of each other.
 
@@ -119,7 +142,34 @@ class UnderBaggingClassifier(HybridClassifierHead, BaseBags):
     1.0
     """
 
-    _parameter_constraints: ClassVar[dict] = {**BaseBags._parameter_constraints, "self_paced": ["boolean"]}
+    _parameter_constraints: ClassVar[dict] = {
+        **BaseBags._parameter_constraints,
+        "self_paced": ["boolean"],
+        "features": [StrOptions({"auto"}), HasMethods(["fit", "transform"]), None],
+    }
+
+    def _inner_estimators(self) -> Members:
+        return super()._inner_estimators() if self.features in (None, "auto") else [(FRONT, self.features)]
+
+    def behind(self, front: Members, name: str) -> Self:
+        """As in the base."""
+        if self.features not in (None, "auto"):
+            refuse_steps(self, front)
+        return super().behind(front, name)
+
+    def _fronts(self, work: Work, parts: list[Split]) -> list[Fronted] | None:
+        """What the models of each fold see the rows through."""
+        front = self.features
+        if isinstance(front, str):
+            ((_, estimator),) = self._members()
+            # others would not know what to do with gaps, or take codes for levels
+            knows_tables = isinstance(estimator, HasMargin) and get_tags(estimator).input_tags.categorical
+            is_frame = isinstance(work.rows.X, pd.DataFrame)
+            front = FeatureBuilder(families=["target"], select=None) if knows_tables and is_frame else None
+        if front is None:
+            return None
+        rng = np.random.RandomState(work.seed)
+        return fit_fronts(front, work.rows, parts, weighted=work.weighted, rng=rng, n_jobs=self.n_jobs)
 
     def _default_estimator(self) -> Any:
         return BoostedTreesClassifier()
@@ -137,8 +187,13 @@ class UnderBaggingClassifier(HybridClassifierHead, BaseBags):
         warn_unweighted(members, work.weighted)
         rng = np.random.RandomState(work.seed)
         parts = self._parts(work, most=self.n_estimators)
+        fronts = self._fronts(work, parts)
         with self._progress(self.n_estimators) as progress:
-            oof = self._of_rounds(members, work, parts, rng, progress)
+            oof = self._of_rounds(members, work, parts, fronts, rng, progress)
+        if fronts is not None:
+            self.features_ = [each.transformer for each in fronts]
+            for k, (train, test) in enumerate(parts):
+                oof.ledger.record(FRONT, FRONT, k, fitted_on=train, predicted=test)
         # hard rows are likelier to be drawn than others of their class: what the prior is then, only these margins tell
         kind = "mean" if self.self_paced else "nonnegative"
         recalibrate = self.self_paced or resamples(members[0][1])
@@ -150,6 +205,7 @@ class UnderBaggingClassifier(HybridClassifierHead, BaseBags):
         members: Members,
         work: Work,
         parts: list[Split],
+        fronts: list[Fronted] | None,
         rng: np.random.RandomState,
         progress: FitProgress,
     ) -> OutOfFold:
@@ -161,9 +217,8 @@ class UnderBaggingClassifier(HybridClassifierHead, BaseBags):
         cut: dict[str, str] = {}
         for begun in range(0, self.n_estimators, n_each):
             n_now = min(n_each, self.n_estimators - begun)
-            drawn = balanced_draws(
-                work.rows, n_now, work.n_classes, parts, rng, likely=self._likely(chains, work, begun)
-            )
+            likely = self._likely(chains, work, begun)
+            drawn = balanced_draws(work.rows, n_now, work.n_classes, parts, rng, likely=likely, fronts=fronts)
             share = n_now / (self.n_estimators - begun)
             running = self._running_for(work, 1, share)
             drawn, new, cut = self._fit_bags(drawn, members, work, running, rng, progress, least=max(LEAST - begun, 0))
@@ -171,7 +226,7 @@ class UnderBaggingClassifier(HybridClassifierHead, BaseBags):
             if begun + n_now < self.n_estimators:
                 for bag, each in zip(drawn, new, strict=True):
                     k = next(k for k, (_, test) in enumerate(parts) if test is bag.test)
-                    chains[k] = chains[k].grown(each, work.rows)
+                    chains[k] = chains[k].grown(each, bag.seen(work.rows))
         return self._table(bags, fitted, parts, members, work, cut)
 
     def _likely(self, chains: list[Chain], work: Work, begun: int) -> list[np.ndarray] | None:

@@ -5,13 +5,22 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss, roc_auc_score
 from sklearn.model_selection import train_test_split
+from sklearn.pipeline import make_pipeline
 
-from hybridlearn import BoostedTreesClassifier, HybridBaggingClassifier, UnderBaggingClassifier
+from hybridlearn import (
+    BoostedTreesClassifier,
+    HybridBaggingClassifier,
+    MixedSMOTE,
+    UnderBaggingClassifier,
+    make_tabular_pipeline,
+)
 from hybridlearn.ensemble._under_bagging import paced_weights
+from hybridlearn.table import TableEncoder
 
 TREES = BoostedTreesClassifier(n_estimators=30, learning_rate=0.2)
 
@@ -115,3 +124,42 @@ def test_a_short_limit_leaves_whole_rounds(rare: Any) -> None:
         model.fit(X, y)
     assert 2 <= len(model.models_["estimator"]) < 50
     assert model.predict_proba(X).shape == (len(y), 2)
+
+
+def many_towns(n_rows: int = 3000) -> tuple[pd.DataFrame, np.ndarray]:
+    """A rare class that is more frequent in some of 150 towns: a draw holds one or two rows of each."""
+    rng = np.random.default_rng(0)
+    town = rng.integers(0, 150, n_rows)
+    rate = np.clip(rng.normal(0.08, 0.1, 150), 0.005, 0.5)
+    X = pd.DataFrame({"town": town.astype(str), "noise": rng.normal(size=n_rows)})
+    return X, (rng.uniform(size=n_rows) < rate[town]).astype(int)
+
+
+def test_what_many_levels_stand_for_is_learned_from_all_rows() -> None:
+    X, y = many_towns()
+    settings = {"estimator": BoostedTreesClassifier(n_estimators=20), "n_estimators": 10, "random_state": 0}
+    auc = {}
+    for features in ("auto", None):
+        bags = UnderBaggingClassifier(**settings, features=features).fit(X.iloc[:2000], y[:2000])
+        bags.ledger_.assert_leak_free()
+        auc[features] = roc_auc_score(y[2000:], bags.predict_proba(X.iloc[2000:])[:, 1])
+        assert hasattr(bags, "features_") == (features == "auto")
+    assert auc["auto"] > auc[None] + 0.02
+
+
+def test_others_see_the_rows_as_they_are() -> None:
+    X, y = many_towns(300)
+    linear = make_pipeline(TableEncoder(encode="onehot"), LogisticRegression())
+    assert not hasattr(UnderBaggingClassifier(estimator=linear, n_estimators=3, random_state=0).fit(X, y), "features_")
+    numbers = UnderBaggingClassifier(n_estimators=3, random_state=0).fit(X[["noise"]].to_numpy(), y)
+    assert not hasattr(numbers, "features_")
+
+
+def test_any_transformer_stands_in_front() -> None:
+    X, y = many_towns(300)
+    encoder = TableEncoder(encode="onehot")
+    bags = UnderBaggingClassifier(estimator=LogisticRegression(), features=encoder, n_estimators=3, random_state=0)
+    assert len(bags.fit(X, y).features_) == 3
+    assert bags.predict_proba(X).shape == (300, 2)
+    with pytest.raises(ValueError, match="would come after the features of UnderBaggingClassifier"):
+        make_tabular_pipeline(MixedSMOTE(), bags).fit(X, y)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 
-from hybridlearn import BoostedTreesClassifier, FeatureBuilder
+from hybridlearn import BoostedTreesClassifier, FeatureBuilder, HybridClassifier, load, save
 from hybridlearn.features import _builder
 from hybridlearn.table import UnseenCategoryWarning
 
@@ -263,3 +265,24 @@ def test_groups_that_are_few_leave_nothing_to_judge() -> None:
 
 def test_every_family_has_a_name_in_the_docstring() -> None:
     assert all(f"``{name}``" in (FeatureBuilder.__doc__ or "") for name in _builder.FAMILIES)
+
+
+def test_every_family_can_be_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("_crosses", "_groups", "_numbers"):
+        monkeypatch.setattr(f"hybridlearn.features.{module}.LEAST_SCORE", -np.inf)
+    X, y = mixed(200)
+    X["text"] = [f"row number {i}" for i in range(200)]
+    front = builder(max_pairs=2).fit(X, y)
+    assert all(front.names_by_family_.values())
+    save(front, tmp_path / "front.hybrid")
+    pd.testing.assert_frame_equal(load(tmp_path / "front.hybrid").transform(X), front.transform(X))
+
+
+def test_a_hybrid_keeps_one_front_a_fold(tmp_path: Path) -> None:
+    X, y = mixed(100)
+    members = [("few", BoostedTreesClassifier(n_estimators=2)), ("more", BoostedTreesClassifier(n_estimators=3))]
+    hybrid = HybridClassifier(estimators=members, features=builder("target"), cv=2, random_state=0).fit(X, y > 0)
+    save(hybrid, tmp_path / "hybrid.hybrid")
+    loaded = load(tmp_path / "hybrid.hybrid")
+    np.testing.assert_array_equal(loaded.predict_proba(X), hybrid.predict_proba(X))
+    assert loaded.models_["few"][0].front is loaded.models_["more"][0].front
