@@ -205,7 +205,9 @@ def cross_fit_rows(
         for name, estimator in members
         for _ in splits
     ]
-    fronts = fit_fronts(front, rows, splits, weighted=weighted, rng=rng, n_jobs=running.n_jobs)
+    fronts = fit_fronts(
+        front, rows, splits, classification=classes is not None, weighted=weighted, rng=rng, n_jobs=running.n_jobs
+    )
     fits = [
         FoldFit(name, estimator, *_weighted(own.rows, split, (weights or {}).get(name)), resampling=drawing)
         for (name, estimator, drawing), own, split in zip(seeded, cycle(fronts), cycle(splits), strict=False)

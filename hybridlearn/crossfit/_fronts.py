@@ -44,6 +44,7 @@ def fit_fronts(
     rows: TrainingRows,
     splits: Sequence[Split],
     *,
+    classification: bool,
     weighted: bool,
     rng: np.random.RandomState,
     n_jobs: int | None,
@@ -56,6 +57,8 @@ def fit_fronts(
         Weights, groups and times reach it where its ``fit_transform`` takes them by name.
     rows : TrainingRows
     splits : sequence of (train, test)
+    classification : bool
+        Told to those that have a parameter ``task`` which is "auto": class codes and numbers may look alike.
     weighted : bool
         Whether the user gave weights.
     rng : RandomState
@@ -73,7 +76,8 @@ def fit_fronts(
     """
     if transformer is None:
         return [Fronted(rows)] * len(splits)
-    seeded = [seed_nested(clone(transformer), rng) for _ in splits]
+    told = _told_task(clone(transformer), "classification" if classification else "regression")
+    seeded = [seed_nested(clone(told), rng) for _ in splits]
     jobs = [
         delayed(_fit_front)(own, rows, np.unique(train), weighted)
         for own, (train, _) in zip(seeded, splits, strict=True)
@@ -81,12 +85,18 @@ def fit_fronts(
     return list(run_jobs(jobs, n_jobs))
 
 
+def _told_task(transformer: Any, task: str) -> Any:
+    params = transformer.get_params(deep=True) if hasattr(transformer, "get_params") else {}
+    names = [name for name in params if name == "task" or name.endswith("__task")]
+    open_to_us = {name: task for name in names if isinstance(params[name], str) and params[name] == "auto"}
+    return transformer.set_params(**open_to_us) if open_to_us else transformer
+
+
 def _fit_front(transformer: Any, rows: TrainingRows, train: np.ndarray, weighted: bool) -> Fronted:
     training = rows.take(train)
     others = np.setdiff1d(np.arange(len(rows)), train)
-    beside = {"groups": training.groups, "time": training.time} | (
-        {"sample_weight": training.weight} if weighted else {}
-    )
+    beside = {name: getattr(training, name) for name in ("groups", "time", "parents")}
+    beside["sample_weight"] = training.weight if weighted else None
     try:
         tables = [fit_transformed(transformer, training.X, training.target, beside)[0]]
         if len(others):

@@ -406,7 +406,13 @@ def refitted(
     rng = np.random.RandomState(work.seed)
     everything, nothing = np.arange(len(work.rows)), np.empty(0, dtype=np.int64)
     (whole,) = fit_fronts(
-        front, work.rows, [(everything, nothing)], weighted=work.weighted, rng=rng, n_jobs=running.n_jobs
+        front,
+        work.rows,
+        [(everything, nothing)],
+        classification=work.classes is not None,
+        weighted=work.weighted,
+        rng=rng,
+        n_jobs=running.n_jobs,
     )
     longest = {name: max(models, key=lambda model: model.n_train) for name, models in oof.models.items()}
     fits = [

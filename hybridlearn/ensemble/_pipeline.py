@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from inspect import signature
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -116,13 +117,16 @@ class TabularPipeline(Pipeline):
         refused = [key for key in passed.beside if is_estimator and not takes(final, key)]
         if refused:
             raise ValueError(f"{type(final).__name__}, the last step, takes no {', '.join(refused)} in fit")
+        # of rows that samplers made, estimators and transformers behind them may want to know what of
+        wanting = [step for _, step in self.steps[:-1] if _fits_with(step, "parents")]
+        knows_parents = bool(wanting) or (is_estimator and takes(final, "parents"))
         memory = check_memory(self.memory)
         for i, (key, step) in enumerate(self.steps[: len(self.steps) - 1 - n_moved]):
             if step is None or step == "passthrough":
                 continue
             self._tell(key)
             if hasattr(step, "fit_resample"):
-                passed = passed.resampled(step, knows_parents=is_estimator and takes(final, "parents"))
+                passed = passed.resampled(step, knows_parents=knows_parents)
             else:
                 # what is kept must not change with the step that the user holds
                 own = step if memory.location is None else clone(step)
@@ -132,7 +136,8 @@ class TabularPipeline(Pipeline):
         if not is_estimator:
             return self
         self._tell(name)
-        beside = {str(fit_name(final, key)): value for key, value in passed.beside.items()}
+        named = {fit_name(final, key): value for key, value in passed.beside.items()}
+        beside = {name: value for name, value in named.items() if name is not None}
         if n_moved:
             adopt(final, final.behind(self.steps[-1 - n_moved : -1], name).fit(passed.X, passed.y, **beside))
         else:
@@ -203,6 +208,11 @@ def in_front(steps: Steps, name: str, estimator: Any) -> TabularPipeline:
     """A pipeline of clones of the steps and, under a name, of the estimator."""
     everything = [(key, step) for key, step in [*steps, (name, estimator)] if step not in (None, "passthrough")]
     return TabularPipeline([(key, clone(step)) for key, step in everything])
+
+
+def _fits_with(step: Any, parameter: str) -> bool:
+    """Whether it is a transformer whose ``fit_transform`` names the parameter."""
+    return hasattr(step, "fit_transform") and parameter in signature(step.fit_transform).parameters
 
 
 def refuse_steps(estimator: Any, steps: Steps) -> None:

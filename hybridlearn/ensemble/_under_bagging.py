@@ -169,7 +169,9 @@ class UnderBaggingClassifier(HybridClassifierHead, BaseBags):
         if front is None:
             return None
         rng = np.random.RandomState(work.seed)
-        return fit_fronts(front, work.rows, parts, weighted=work.weighted, rng=rng, n_jobs=self.n_jobs)
+        return fit_fronts(
+            front, work.rows, parts, classification=True, weighted=work.weighted, rng=rng, n_jobs=self.n_jobs
+        )
 
     def _default_estimator(self) -> Any:
         return BoostedTreesClassifier()

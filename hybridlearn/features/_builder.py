@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from itertools import chain
 from typing import Any, ClassVar, Self
 
@@ -36,6 +38,8 @@ FAMILIES: dict[str, type[Family]] = {
     "dates": Dates,
     "text": Texts,
 }
+# Heads that own the target, and have the name that errors are to tell.
+_OfClasses, _OfNumbers = (type("FeatureBuilder", (head,), {}) for head in (ClassifierHead, RegressorHead))
 # These are chosen by what a fast model leaves of the target.
 _SCREENED = {"crosses", "groups", "numbers"}
 # Whole numbers of more values than this are taken to be a quantity, not names of classes.
@@ -134,7 +138,16 @@ class FeatureBuilder(TransformerMixin, BaseEstimator):
         self.random_state = random_state
 
     @whole_fit
-    def fit(self, X: Any, y: Any, *, sample_weight: Any = None, groups: Any = None, time: Any = None) -> Self:
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        *,
+        sample_weight: Any = None,
+        groups: Any = None,
+        time: Any = None,
+        parents: Any = None,
+    ) -> Self:
         """Learn which features to add, and what they need of these rows.
 
         Parameters
@@ -149,23 +162,35 @@ class FeatureBuilder(TransformerMixin, BaseEstimator):
             Rows of one group share a fold.
         time : array-like of shape (n_rows,), optional
             Numbers or datetimes: target codes of a row come from strictly earlier ones.
+        parents : array-like of int of shape (n_rows, 2), optional
+            Of rows some of which a sampler has made, the two rows that each lies between, or is a copy of; they share
+            a fold. Pipelines of this package give it.
 
         Returns
         -------
         self
         """
-        self._learn(X, y, sample_weight, groups, time)
+        self._learn(X, y, sample_weight, groups=groups, time=time, parents=parents)
         return self
 
     @whole_fit
-    def fit_transform(self, X: Any, y: Any, *, sample_weight: Any = None, groups: Any = None, time: Any = None) -> Any:
+    def fit_transform(
+        self,
+        X: Any,
+        y: Any,
+        *,
+        sample_weight: Any = None,
+        groups: Any = None,
+        time: Any = None,
+        parents: Any = None,
+    ) -> Any:
         """Fit, and add the features to the same rows: of a row, none knows its own target.
 
         Parameters
         ----------
         X : array-like or DataFrame of shape (n_rows, n_columns)
         y : array-like of shape (n_rows,)
-        sample_weight, groups, time : array-like of shape (n_rows,), optional
+        sample_weight, groups, time, parents : array-like, optional
             As in :meth:`fit`.
 
         Returns
@@ -173,7 +198,7 @@ class FeatureBuilder(TransformerMixin, BaseEstimator):
         DataFrame or ndarray of shape (n_rows, n_columns + n_features)
             As :meth:`transform` gives it.
         """
-        table, rows, learned = self._learn(X, y, sample_weight, groups, time)
+        table, rows, learned = self._learn(X, y, sample_weight, groups=groups, time=time, parents=parents)
         left_out = np.setdiff1d(np.arange(len(table)), rows.positions)
         if len(left_out) == 0:
             return self._extended(X, table, learned)
@@ -219,19 +244,20 @@ class FeatureBuilder(TransformerMixin, BaseEstimator):
         return np.array([*given, *chain.from_iterable(self.names_by_family_.values())], dtype=object)
 
     def _learn(
-        self, X: Any, y: Any, sample_weight: Any, groups: Any, time: Any
+        self, X: Any, y: Any, sample_weight: Any, **structure: Any
     ) -> tuple[pd.DataFrame, TrainingRows, np.ndarray]:
         """The table, the rows that were learned from, and their features."""
         wanted = self._wanted()
         classification = _is_classification(self.task, y)
-        head: Any = (ClassifierHead if classification else RegressorHead)()
+        head: Any = (_OfClasses if classification else _OfNumbers)()
         table = self._read(X, reset=True)
-        rows = read_training_rows(head, table, y, sample_weight, groups, reader=lambda *_, **__: table, time=time)
+        rows = read_training_rows(head, table, y, sample_weight, reader=lambda *_, **__: table, **structure)
         classes = head.classes_ if classification else []
         # with the hashes of the rows, which are as long as the table
         del head
         weighted, seed = sample_weight is not None, draw_seed(self.random_state)
         self.schema_ = Schema.from_data(rows.X)
+        rows, table = replace(rows, X=self.schema_.settled(rows.X)), self.schema_.settled(table)
         judged = None
         if self.select is not None:
             builder = clone(self).set_params(select=None, task="classification" if classification else "regression")
@@ -244,7 +270,8 @@ class FeatureBuilder(TransformerMixin, BaseEstimator):
         else:
             sample, residual = np.empty(0, dtype=np.int64), np.empty((0, 1))
         labels = [f"[{label}]" for label in classes] if len(classes) > 2 else [""]
-        guide = Guide(rows, classification, labels, sample, residual, seed, self.max_pairs)
+        weight = rows.weight[sample]
+        guide = Guide(rows, classification, labels, sample, residual, weight, seed, self.max_pairs)
         self._fitted_ = {name: FAMILIES[name]().fit(seen, guide) for name in wanted}
         self.families_ = wanted
         self.names_by_family_ = {name: family.names for name, family in self._fitted_.items()}
@@ -257,16 +284,19 @@ class FeatureBuilder(TransformerMixin, BaseEstimator):
         """Names of the families, in their order."""
         if isinstance(self.families, str):
             return list(FAMILIES)
-        unknown = [name for name in self.families if name not in FAMILIES]
+        unknown = [name for name in self.families if not isinstance(name, str) or name not in FAMILIES]
         if unknown or not self.families:
             raise ValueError(f"families={self.families!r} must name some of {list(FAMILIES)}; unknown: {unknown}")
         return [name for name in FAMILIES if name in self.families]
 
     def _check_names(self) -> None:
-        taken = {str(column.name) for column in self.schema_.columns}
-        clash = sorted(taken.intersection(chain.from_iterable(self.names_by_family_.values())))
+        features = Counter(chain.from_iterable(self.names_by_family_.values()))
+        taken = features + Counter({str(column.name): 1 for column in self.schema_.columns})
+        clash = sorted(name for name in features if taken[name] > 1)
         if clash:
-            raise ValueError(f"columns {clash} of X have the names of features; rename them")
+            raise ValueError(
+                f"features {clash} would have a name twice; rename columns of X that have it, or that they are made of"
+            )
 
     def _report(self) -> pd.DataFrame:
         """Of families that were not judged."""
@@ -298,6 +328,9 @@ class FeatureBuilder(TransformerMixin, BaseEstimator):
         """The table with its features, as the kind of table that it was."""
         names = list(chain.from_iterable(self.names_by_family_.values()))
         if isinstance(X, pd.DataFrame):
+            if not hasattr(self, "feature_names_in_"):
+                # numbers and names together would be refused
+                X = X.set_axis([str(name) for name in X.columns], axis=1)
             return pd.concat([X, pd.DataFrame(features, columns=names, index=X.index, copy=False)], axis=1)
         return np.column_stack([table.to_numpy(), features])
 
@@ -314,7 +347,9 @@ class FeatureBuilder(TransformerMixin, BaseEstimator):
 def _is_classification(task: str, y: Any) -> bool:
     if task != "auto":
         return task == "classification"
-    values = np.asarray(y)
+    values = pd.Series(np.asarray(y).ravel()).infer_objects().to_numpy()
+    if values.dtype.kind in "mM":
+        return False
     if values.dtype.kind == "f":
         return bool(np.isfinite(values).all()) and type_of_target(values) == "binary"
     return values.dtype.kind not in "iu" or len(np.unique(values)) <= _MOST_CLASSES

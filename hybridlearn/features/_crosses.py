@@ -27,20 +27,23 @@ class LevelColumn:
     Attributes
     ----------
     name : str
+    position : int
+        Among the categorical columns, or among the numbers.
     values : ndarray or None
         Of a number, those that it has; None for a category.
     n_levels : int
     """
 
     name: str
+    position: int
     values: np.ndarray | None
     n_levels: int
 
     def codes(self, seen: Seen) -> np.ndarray:
         """Levels as integers from 0; a missing value is a level of its own, and so are all that were never seen."""
         if self.values is None:
-            return seen.codes(self.name) + 2
-        numbers = seen.number(self.name)
+            return seen.codes(self.position) + 2
+        numbers = seen.number(self.position)
         place = np.minimum(np.searchsorted(self.values, numbers), len(self.values) - 1)
         codes = np.where(self.values[place] == numbers, place + 2, 0)
         return np.where(np.isnan(numbers), 1, codes)
@@ -49,18 +52,18 @@ class LevelColumn:
 def level_columns(seen: Seen) -> list[LevelColumn]:
     """The columns of levels, categories first; as many as may be tried."""
     columns = [
-        LevelColumn(str(column.name), None, len(column.levels) + 2)
-        for column in seen.schema.categorical
+        LevelColumn(str(column.name), j, None, len(column.levels) + 2)
+        for j, column in enumerate(seen.schema.categorical)
         if len(column.levels) > 1 and not is_text(column)
     ]
-    for name in seen.schema.numeric_names:
-        numbers = seen.number(name)
+    for j, name in enumerate(seen.schema.numeric_names):
+        numbers = seen.number(j)
         # most columns tell at once that they have more values
         if len(np.unique(numbers[:1000])) > _FEW_VALUES + 1:
             continue
         values = np.unique(numbers[~np.isnan(numbers)])
         if 1 < len(values) <= _FEW_VALUES:
-            columns.append(LevelColumn(name, values, len(values) + 2))
+            columns.append(LevelColumn(name, j, values, len(values) + 2))
     return columns[:_MOST_COLUMNS]
 
 
@@ -101,11 +104,11 @@ class Crosses:
         sample = seen.take(guide.sample)
         columns = level_columns(seen) if len(sample) else []
         codes = [column.codes(sample) for column in columns]
-        alone = [max(level_score(own, guide.residual), 0.0) for own in codes]
-        scores = {
-            (i, j): level_score(codes[i] * columns[j].n_levels + codes[j], guide.residual) - max(alone[i], alone[j])
-            for i, j in combinations(range(len(columns)), 2)
-        }
+        alone = [max(level_score(own, guide.residual, guide.weight), 0.0) for own in codes]
+        scores = {}
+        for i, j in combinations(range(len(columns)), 2):
+            together = level_score(codes[i] * columns[j].n_levels + codes[j], guide.residual, guide.weight)
+            scores[i, j] = together - max(alone[i], alone[j])
         best = sorted(scores, key=lambda pair: -scores[pair])[: min(guide.most, guide.most_coded)]
         self._crosses = [Cross.of(columns[i], columns[j], seen) for i, j in best if scores[i, j] > LEAST_SCORE]
         names = [cross.name for cross in self._crosses]

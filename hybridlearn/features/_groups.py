@@ -26,7 +26,8 @@ class Group:
     Attributes
     ----------
     level : LevelColumn
-    number : str
+    number : int
+        Its position among the numbers.
     mean, std : ndarray of shape (n_levels,)
         Of each level, those of all rows where it has none.
     values : ndarray of shape (n_values,)
@@ -36,14 +37,14 @@ class Group:
     """
 
     level: LevelColumn
-    number: str
+    number: int
     mean: np.ndarray
     std: np.ndarray
     values: np.ndarray
     keys: np.ndarray
 
     @classmethod
-    def of(cls, level: LevelColumn, number: str, seen: Seen) -> Self:
+    def of(cls, level: LevelColumn, number: int, seen: Seen) -> Self:
         """Learn what the levels hold."""
         codes, numbers = level.codes(seen), seen.number(number)
         known = ~np.isnan(numbers)
@@ -98,17 +99,18 @@ class Groups(Unsupervised):
         codes = [level.codes(sample) for level in levels]
         for number, numbers in best_numbers(sample, guide).items():
             known = ~np.isnan(numbers)
-            alone = max(number_score(numbers, guide.residual), 0.0)
+            alone = max(number_score(numbers, guide.residual, guide.weight), 0.0)
             for level, own in zip(levels, codes, strict=True):
-                if level.name == number:
+                if level.values is not None and level.position == number:
                     continue
                 mean, std = level_moments(own[known], numbers[known], level.n_levels)
-                score = number_score((numbers - mean[own]) / std[own], guide.residual) - alone
+                score = number_score((numbers - mean[own]) / std[own], guide.residual, guide.weight) - alone
                 found.append((score, level, number))
         found.sort(key=lambda one: -one[0])
         chosen = [(level, number) for score, level, number in found[: guide.most] if score > LEAST_SCORE]
         self._groups = [Group.of(level, number, seen) for level, number in chosen]
-        self.names = [f"{kind}({number} by {level.name})" for level, number in chosen for kind in _STATISTICS]
+        of = seen.schema.numeric_names
+        self.names = [f"{kind}({of[j]} by {level.name})" for level, j in chosen for kind in _STATISTICS]
         return self
 
     def columns(self, seen: Seen) -> Iterator[np.ndarray]:

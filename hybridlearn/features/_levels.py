@@ -74,13 +74,13 @@ class LevelCounts:
             yield log_count[np.minimum(column + 2, len(log_count) - 1)]
 
 
-def many_levels(seen: Seen) -> list[str]:
-    """Names of the categorical columns of more than two levels that are no text."""
-    return [
-        str(column.name)
-        for column in seen.schema.categorical
+def many_levels(seen: Seen) -> dict[int, str]:
+    """Positions and names of the categorical columns of more than two levels that are no text."""
+    return {
+        j: str(column.name)
+        for j, column in enumerate(seen.schema.categorical)
         if len(column.levels) >= _FEWEST_LEVELS and not is_text(column)
-    ]
+    }
 
 
 class Targets:
@@ -88,10 +88,10 @@ class Targets:
 
     def fit(self, seen: Seen, guide: Guide) -> Self:
         """As in :class:`Family`."""
-        n_levels = {str(column.name): len(column.levels) for column in seen.schema.categorical}
-        by_levels = sorted(many_levels(seen), key=lambda name: -n_levels[name])
+        names = many_levels(seen)
+        by_levels = sorted(names, key=lambda j: -len(seen.schema.categorical[j].levels))
         self._columns = by_levels[: guide.most_coded]
-        self._targets = LevelTargets(self._columns)
+        self._targets = LevelTargets([names[j] for j in self._columns])
         self.names = self._targets.named(guide.labels)
         return self
 
@@ -109,10 +109,11 @@ class Counts(Unsupervised):
 
     def fit(self, seen: Seen, guide: Guide) -> Self:
         """As in :class:`Family`."""
-        self._columns = many_levels(seen)
-        self._counts = LevelCounts(self._columns).fit(map(seen.codes, self._columns))
+        names = many_levels(seen)
+        self._columns = list(names)
+        self._counts = LevelCounts(list(names.values())).fit(map(seen.codes, self._columns))
         self._has_gaps = any(column.n_missing for column in seen.schema.columns)
-        self.names = [*self._counts.names, *(["count(missing)"] if self._has_gaps else [])]
+        self.names = [*self._counts.names, *(["missing values"] if self._has_gaps else [])]
         return self
 
     def columns(self, seen: Seen) -> Iterator[np.ndarray]:

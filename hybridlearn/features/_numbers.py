@@ -31,19 +31,21 @@ _OPERATIONS: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
 }
 
 
-def best_numbers(sample: Seen, guide: Guide) -> dict[str, np.ndarray]:
-    """The numbers that say most of the target by themselves, with their values in the sample, in the table's order."""
+def best_numbers(sample: Seen, guide: Guide) -> dict[int, np.ndarray]:
+    """The numbers that say most of the target by themselves: positions, in order, and values in the sample."""
     if len(sample) == 0:
         return {}
     target = guide.rows.target
     outcome = np.eye(int(target.max()) + 1)[target] if guide.classification else target[:, None]
     outcome = outcome[guide.sample]
-    numbers = {name: sample.number(name) for name in sample.schema.numeric_names}
+    numbers = {j: sample.number(j) for j in range(len(sample.schema.numeric_names))}
     scores = {
-        name: number_score(values, outcome) for name, values in numbers.items() if len(np.unique(values[:1000])) > 2
+        j: number_score(values, outcome, guide.weight)
+        for j, values in numbers.items()
+        if len(np.unique(values[:1000])) > 2
     }
-    best = sorted(scores, key=lambda name: -scores[name])[:_MOST_NUMBERS]
-    return {name: values for name, values in numbers.items() if name in best}
+    best = sorted(scores, key=lambda j: -scores[j])[:_MOST_NUMBERS]
+    return {j: numbers[j] for j in sorted(best)}
 
 
 class Numbers(Unsupervised):
@@ -52,18 +54,19 @@ class Numbers(Unsupervised):
     def fit(self, seen: Seen, guide: Guide) -> Self:
         """As in :class:`Family`."""
         numbers = best_numbers(seen.take(guide.sample), guide)
-        alone = {name: max(number_score(values, guide.residual), 0.0) for name, values in numbers.items()}
+        alone = {j: max(number_score(values, guide.residual, guide.weight), 0.0) for j, values in numbers.items()}
         found = []
-        for first, second in combinations(numbers, 2):
+        for i, j in combinations(numbers, 2):
             scores = {
-                sign: number_score(self._applied(sign, numbers[first], numbers[second]), guide.residual)
+                sign: number_score(self._applied(sign, numbers[i], numbers[j]), guide.residual, guide.weight)
                 for sign in _OPERATIONS
             }
             sign = max(scores, key=lambda own: scores[own])
-            found.append((scores[sign] - max(alone[first], alone[second]), first, sign, second))
+            found.append((scores[sign] - max(alone[i], alone[j]), i, sign, j))
         found.sort(key=lambda one: -one[0])
-        self._pairs = [pair for score, *pair in found[: guide.most] if score > LEAST_SCORE]
-        self.names = [" ".join(pair) for pair in self._pairs]
+        self._pairs = [(i, sign, j) for score, i, sign, j in found[: guide.most] if score > LEAST_SCORE]
+        of = seen.schema.numeric_names
+        self.names = [f"{of[i]} {sign} {of[j]}" for i, sign, j in self._pairs]
         return self
 
     @staticmethod
@@ -73,5 +76,5 @@ class Numbers(Unsupervised):
 
     def columns(self, seen: Seen) -> Iterator[np.ndarray]:
         """As in :class:`Family`."""
-        for first, sign, second in self._pairs:
-            yield self._applied(sign, seen.number(first), seen.number(second))
+        for i, sign, j in self._pairs:
+            yield self._applied(sign, seen.number(i), seen.number(j))

@@ -47,7 +47,11 @@ def few_splits(rows: TrainingRows, *, classification: bool, seed: int, n_splits:
     if len(rows) < _FEWEST_ROWS or (by is not None and len(np.unique(by)) < _FEWEST_GROUPS):
         return []
     codes = rows.target if classification else None
-    return folds(codes, rows.groups, n_rows=len(rows), n_splits=n_splits, seed=seed, time=rows.time)
+    groups = rows.groups
+    if rows.parents is not None and by is None:
+        # copies of a row, and what was made of it, share its fold
+        groups = np.unique(rows.parents[:, 0], return_inverse=True)[1]
+    return folds(codes, groups, n_rows=len(rows), n_splits=n_splits, seed=seed, time=rows.time)
 
 
 def left_over(rows: TrainingRows, n_classes: int, *, weighted: bool, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -80,52 +84,58 @@ def _residual(margin: np.ndarray, target: np.ndarray, n_classes: int) -> np.ndar
     return surprise if n_classes > 2 else surprise[:, [1]]
 
 
-def number_score(values: np.ndarray, residual: np.ndarray) -> float:
+def number_score(values: np.ndarray, residual: np.ndarray, weight: np.ndarray) -> float:
     """Of a number: how far apart the residuals are of its quantile bins.
 
     Parameters
     ----------
     values : ndarray of shape (n_sample,)
     residual : ndarray of shape (n_sample, n_outputs)
+    weight : ndarray of shape (n_sample,)
     """
     bins = _bins(values)
-    n_of = np.bincount(bins)
-    used = n_of > 0
+    # the variance of a weighted sum
+    spread = np.bincount(bins, weight**2)
+    # a bin of next to no weight is none
+    used = spread > 1e-12 * spread.max(initial=0.0)
     n_free = used.sum() - 1
     if n_free < 1:
         return 0.0
-    centred, variance = _centred(residual)
-    between = sum(float((np.bincount(bins, column)[used] ** 2 / n_of[used]).sum()) for column in centred.T) / variance
+    centred, variance = _centred(residual, weight)
+    sums = (np.bincount(bins, weight * column)[used] for column in centred.T)
+    between = sum(float((total**2 / spread[used]).sum()) for total in sums) / variance
     n_free = n_free * residual.shape[1]
     return float((between - n_free) / np.sqrt(2 * n_free))
 
 
-def level_score(codes: np.ndarray, residual: np.ndarray) -> float:
+def level_score(codes: np.ndarray, residual: np.ndarray, weight: np.ndarray) -> float:
     """Of levels: whether the residual of a row goes with the mean of the others of its level.
 
     Parameters
     ----------
     codes : ndarray of int of shape (n_sample,)
     residual : ndarray of shape (n_sample, n_outputs)
+    weight : ndarray of shape (n_sample,)
     """
     if len(codes) == 0:
         return 0.0
     _, codes = np.unique(codes, return_inverse=True)
-    n_of = np.bincount(codes)[codes]
-    centred, variance = _centred(residual)
+    of_level = np.bincount(codes, weight)[codes]
+    centred, variance = _centred(residual, weight)
     score = 0.0
     for column in centred.T:
-        others = (np.bincount(codes, column)[codes] - column) / (n_of - 1 + _SMOOTHING)
-        spread = np.sqrt((others**2).sum() * variance)
-        score += (column @ others) / spread if spread > 0 else 0.0
+        own = weight * column
+        others = (np.bincount(codes, own)[codes] - own) / (of_level - weight + _SMOOTHING)
+        spread = np.sqrt(((weight * others) ** 2).sum() * variance)
+        score += (own @ others) / spread if spread > 0 else 0.0
     # two rows of a level say the same of each other, and count twice
     return float(score / np.sqrt(2 * residual.shape[1]))
 
 
-def _centred(residual: np.ndarray) -> tuple[np.ndarray, float]:
+def _centred(residual: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, float]:
     """Residuals without their mean, and their variance: that of all outputs, lest a rare class weighs as any other."""
-    centred = residual - residual.mean(axis=0)
-    return centred, float((centred**2).mean()) or 1.0
+    centred = residual - np.average(residual, axis=0, weights=weight)
+    return centred, float(np.average((centred**2).mean(axis=1), weights=weight)) or 1.0
 
 
 def _bins(values: np.ndarray) -> np.ndarray:

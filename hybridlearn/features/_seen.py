@@ -12,8 +12,8 @@ import pandas as pd
 
 from hybridlearn.table import CATEGORICAL, Column, Schema, TrainingRows
 
-# A category whose levels are many, and of several words each, is text.
-_FEWEST_TEXTS, _FEWEST_WORDS = 32, 2.0
+# Levels that are many, of several words each, and of few rows each are text.
+_FEWEST_TEXTS, _FEWEST_WORDS, _MOST_ROWS_A_TEXT = 32, 2.0, 3.0
 # A family has at most one target code for so many training rows.
 _ROWS_A_CODE = 10
 
@@ -40,19 +40,20 @@ class Seen:
         """Some of the rows."""
         return Seen(self.schema, self.X.iloc[rows])
 
-    def number(self, name: str) -> np.ndarray:
-        """One of ``schema.numeric_names``, shape (n_rows,), float64."""
+    def number(self, j: int) -> np.ndarray:
+        """Column `j` of :meth:`Schema.numeric_block`, shape (n_rows,), float64."""
         for i, column in enumerate(self.schema.columns):
             own = Schema((column,), self.schema.n_rows)
-            if name in own.numeric_names:
-                parts = own.numeric_columns(self.X.iloc[:, [i]])
+            n_parts = len(own.numeric_names)
+            if j < n_parts:
                 # a copy: one part of a datetime must not hold the others in memory
-                return next(islice(parts, own.numeric_names.index(name), None)).copy()
-        raise KeyError(name)
+                return next(islice(own.numeric_columns(self.X.iloc[:, [i]]), j, None)).copy()
+            j -= n_parts
+        raise IndexError(j)
 
-    def codes(self, name: str) -> np.ndarray:
-        """Level codes of a categorical column, shape (n_rows,), int64; see :meth:`Schema.category_codes`."""
-        i = next(i for i, column in enumerate(self.schema.columns) if str(column.name) == name)
+    def codes(self, j: int) -> np.ndarray:
+        """Column `j` of :meth:`Schema.category_codes`, shape (n_rows,), int64."""
+        i = [i for i, column in enumerate(self.schema.columns) if column.kind == CATEGORICAL][j]
         own = Schema((self.schema.columns[i],), self.schema.n_rows)
         return own.category_codes(self.X.iloc[:, [i]], warn=False)[:, 0]
 
@@ -72,6 +73,8 @@ class Guide:
         Rows by which features are screened.
     residual : ndarray of shape (n_sample, n_outputs)
         What a fast model that never saw a row leaves of its target.
+    weight : ndarray of shape (n_sample,)
+        Of these rows.
     seed : int
     most : int
         Features, or pairs, that a family may choose.
@@ -82,6 +85,7 @@ class Guide:
     labels: list[str]
     sample: np.ndarray
     residual: np.ndarray
+    weight: np.ndarray
     seed: int
     most: int
 
@@ -110,7 +114,9 @@ class Family(Protocol):
 
 
 def is_text(column: Column) -> bool:
-    """Whether a column holds text rather than names of levels."""
-    if column.kind != CATEGORICAL or len(column.levels) < _FEWEST_TEXTS:
+    """Whether a column holds text rather than names of levels; what was declared a category is none."""
+    n_levels = len(column.levels)
+    if column.kind != CATEGORICAL or column.dtype == "category" or n_levels < _FEWEST_TEXTS:
         return False
-    return float(np.mean([level.count(" ") + 1 for level in column.levels])) >= _FEWEST_WORDS
+    n_words = float(np.mean([level.count(" ") + 1 for level in column.levels]))
+    return n_words >= _FEWEST_WORDS and sum(column.counts) <= _MOST_ROWS_A_TEXT * n_levels

@@ -20,7 +20,7 @@ NOISE, TOGETHER = "noise", "all that stayed"
 _N_NOISE = 8
 _MANY_ROWS, _MORE_SPLITS, _N_REPEATS = 3000, 5, 2
 # Rounds of a fast member at most, of one of many classes, and of none fewer.
-_MOST_ROUNDS, _MOST_TREES, _FEWEST_ROUNDS = 300, 600, 40
+_MOST_ROUNDS, _MOST_TREES, _FEWEST_ROUNDS = 300, 600, 25
 
 
 def fast_trees(n_classes: int, seed: int) -> Any:
@@ -113,7 +113,7 @@ def judge_families(builder: Any, rows: TrainingRows, n_classes: int, *, weighted
     if not splits:
         return None
     rng = np.random.RandomState(seed)
-    fronts = fit_fronts(builder, few, splits, weighted=weighted, rng=rng, n_jobs=None)
+    fronts = fit_fronts(builder, few, splits, classification=classification, weighted=weighted, rng=rng, n_jobs=None)
     families = [dict(front.transformer.names_by_family_) for front in fronts]
     fronted = []
     for front, names in zip(fronts, families, strict=True):
@@ -170,5 +170,5 @@ def _gain(before: np.ndarray, after: np.ndarray, weight: np.ndarray) -> tuple[fl
     """Mean loss that is saved, and its standard error."""
     saved = before - after
     mean = np.average(saved, weights=weight)
-    error = np.sqrt(np.average((saved - mean) ** 2, weights=weight) / len(saved))
+    error = np.sqrt(weight**2 @ (saved - mean) ** 2) / weight.sum()
     return float(mean), float(error)

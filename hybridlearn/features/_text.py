@@ -39,11 +39,14 @@ class Texts(Unsupervised):
         if len(texts) > _MOST_TEXTS:
             texts = np.random.RandomState(seed).choice(texts, _MOST_TEXTS, replace=False)
         n_directions = min(_N_DIRECTIONS, len(texts) - 1)
-        return make_pipeline(
+        model = make_pipeline(
             HashingVectorizer(analyzer="char_wb", ngram_range=(3, 4), n_features=_N_HASHES, alternate_sign=False),
             TfidfTransformer(sublinear_tf=True),
             TruncatedSVD(n_directions, random_state=seed),
-        ).fit(texts)
+        )
+        with np.errstate(invalid="ignore"):
+            # texts of blanks and signs do not vary at all
+            return model.fit(texts)
 
     def columns(self, seen: Seen) -> Iterator[np.ndarray]:
         """As in :class:`Family`."""

@@ -99,7 +99,7 @@ def read_training_rows(
     X: Any,
     y: Any,
     sample_weight: Any,
-    groups: Any,
+    groups: Any = None,
     reader: Callable[..., Any] = read_table,
     time: Any = None,
     base_margin: Any = None,

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from imblearn.over_sampling import RandomOverSampler
 from sklearn.base import clone
 from sklearn.pipeline import make_pipeline
 
-from hybridlearn import BoostedTreesClassifier, FeatureBuilder, HybridClassifier, load, save
+from hybridlearn import (
+    BoostedTreesClassifier,
+    FeatureBuilder,
+    HybridClassifier,
+    load,
+    make_tabular_pipeline,
+    save,
+)
 from hybridlearn.features import _builder
 from hybridlearn.table import UnseenCategoryWarning
 
@@ -45,7 +54,7 @@ def test_columns_stay_and_features_follow() -> None:
     made = builder().fit(X, y).transform(X)
     pd.testing.assert_frame_equal(made[X.columns], X)
     assert (made.dtypes.iloc[X.shape[1] :] == np.float32).all()
-    assert {"target(town)", "count(job)", "count(missing)", "sin(year of since)"} <= set(made.columns)
+    assert {"target(town)", "count(job)", "missing values", "sin(year of since)"} <= set(made.columns)
 
 
 def test_names_are_those_of_the_columns() -> None:
@@ -82,13 +91,14 @@ def test_nothing_is_found_in_noise(seed: int) -> None:
 
 
 def test_a_family_that_helps_stays_and_noise_does_not() -> None:
-    X, y = mixed(2000)
-    good = FeatureBuilder(random_state=0).fit(X, y)
+    X, y = mixed(3200)
+    families = ["counts", "crosses", "numbers"]
+    good = FeatureBuilder(families=families, random_state=0).fit(X, y)
     assert {"crosses", "numbers"} <= set(good.families_)
     report = good.report_.set_index("family")
     assert report.loc["numbers", "gain"] > report.loc["numbers", "standard_error"]
     assert report.loc["all that stayed", "n_features"] == sum(report.loc[name, "n_features"] for name in good.families_)
-    shuffled = FeatureBuilder(random_state=0).fit(X, np.random.default_rng(0).permutation(y))
+    shuffled = FeatureBuilder(families=families, random_state=0).fit(X, np.random.default_rng(0).permutation(y))
     assert shuffled.families_ == []
     pd.testing.assert_frame_equal(shuffled.transform(X), X)
 
@@ -184,7 +194,7 @@ def test_the_task_can_be_given() -> None:
 def test_a_class_with_one_row() -> None:
     X, _ = mixed(60)
     y = np.r_[2, np.arange(59) % 2]
-    made = FeatureBuilder(random_state=0).fit_transform(X, y)
+    made = FeatureBuilder(families=["target", "counts"], random_state=0).fit_transform(X, y)
     assert len(made) == 60
     assert "target(town)[2]" in builder().fit(X, y).names_by_family_["target"]
 
@@ -209,7 +219,7 @@ def test_unknown_families_are_named() -> None:
 
 def test_a_column_with_the_name_of_a_feature() -> None:
     X, y = mixed()
-    with pytest.raises(ValueError, match=r"columns \['target\(town\)'\] of X have the names of features; rename"):
+    with pytest.raises(ValueError, match=r"features \['target\(town\)'\] would have a name twice; rename"):
         builder("target").fit(X.assign(**{"target(town)": 1.0}), y)
 
 
@@ -224,7 +234,7 @@ def test_new_levels_give_one_warning_and_no_code() -> None:
 
 
 def test_a_column_that_is_all_missing() -> None:
-    X, y = mixed()
+    X, y = mixed(60)
     X["nothing"] = np.nan
     X["no_text"] = pd.Series([None] * len(X), dtype="str")
     X["no_time"] = pd.Series([pd.NaT] * len(X))
@@ -286,3 +296,69 @@ def test_a_hybrid_keeps_one_front_a_fold(tmp_path: Path) -> None:
     loaded = load(tmp_path / "hybrid.hybrid")
     np.testing.assert_array_equal(loaded.predict_proba(X), hybrid.predict_proba(X))
     assert loaded.models_["few"][0].front is loaded.models_["more"][0].front
+
+
+def test_numbers_as_column_names() -> None:
+    X, y = mixed(100)
+    X = X.set_axis(range(X.shape[1]), axis=1)
+    front = FeatureBuilder(families=["counts", "dates"], random_state=0).fit(X, y)
+    assert front.transform(X).columns.tolist() == front.get_feature_names_out().tolist()
+    members = [("trees", BoostedTreesClassifier(n_estimators=2))]
+    hybrid = HybridClassifier(estimators=members, features=builder("counts"), cv=2, random_state=0).fit(X, y > 0)
+    assert hybrid.predict(X).shape == (100,)
+
+
+def test_features_of_one_name() -> None:
+    X, y = mixed()
+    X = X.rename(columns={"town": "a", "job": "a x a"}).assign(**{"a x a x a": X["town"]})
+    front = builder("counts").fit(X, y)
+    assert len(set(front.transform(X).columns)) == front.transform(X).shape[1]
+    with pytest.raises(ValueError, match="would have a name twice"):
+        builder("counts").fit(X.assign(**{"count(a)": 1}), y)
+
+
+def test_many_classes_in_a_hybrid_are_classes() -> None:
+    """Of more values than the builder alone would take for classes."""
+    X, _ = mixed(600)
+    trees = BoostedTreesClassifier(n_estimators=1, max_depth=1, early_stopping=False)
+    hybrid = HybridClassifier(estimators=[("trees", trees)], features=builder("target"), cv=2, random_state=0)
+    hybrid.fit(X[["town"]], np.arange(600) % 120)
+    assert [front.task for front in hybrid.features_] == ["classification"] * 2
+
+
+def test_copies_of_a_row_share_a_fold() -> None:
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"id": [f"i{i}" for i in rng.integers(0, 400, 600)]})
+    y = (rng.uniform(size=600) < 0.06).astype(int)
+    pipeline = make_tabular_pipeline(
+        RandomOverSampler(random_state=0),
+        Keeps(families=["target"], select=None, random_state=0),
+        BoostedTreesClassifier(),
+    ).fit(X, y)
+    code, target = pipeline[1].made_["target(id)"], pipeline[1].y_
+    assert abs(np.corrcoef(code, target)[0, 1]) < 0.3
+
+
+class Keeps(FeatureBuilder):
+    """Keeps what it has given the training rows."""
+
+    def fit_transform(self, X: Any, y: Any, *, parents: Any = None) -> Any:
+        self.y_, self.made_ = y, super().fit_transform(X, y, parents=parents)
+        return self.made_
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [(None, "FeatureBuilder requires y"), (np.zeros(400, dtype=int), "FeatureBuilder needs at least 2 classes")],
+)
+def test_errors_name_the_builder(y: Any, message: str) -> None:
+    X, _ = mixed()
+    with pytest.raises(ValueError, match=message):
+        builder().fit(X, y)
+
+
+def test_targets_of_other_dtypes() -> None:
+    X, y = mixed()
+    assert builder("target").fit(X, y.astype(object)).names_by_family_["target"][0] == "target(town)"
+    with pytest.raises(ValueError, match="must name some of"):
+        FeatureBuilder(families=[["counts"]]).fit(X, y)

@@ -34,8 +34,8 @@ def test_a_number_within_its_level(cells: list[tuple[str | None, int | None]]) -
     X = pd.DataFrame({"level": pd.Series([c[0] for c in cells], dtype="str"), "x": [c[1] for c in cells]}, dtype=None)
     X["x"] = X["x"].astype("float64")
     table = seen(X)
-    level = LevelColumn("level", None, 3 + 2)
-    group = Group.of(level, "x", table)
+    level = LevelColumn("level", 0, None, 3 + 2)
+    group = Group.of(level, 0, table)
     mean, std, standing, rank = group.columns(table)
     own = X["level"].fillna("missing")
     known = X["x"].dropna()
@@ -56,7 +56,7 @@ def test_a_number_within_its_level(cells: list[tuple[str | None, int | None]]) -
 
 def test_new_numbers_in_levels_known_and_new() -> None:
     X = pd.DataFrame({"level": list("aabb"), "x": [1.0, 3.0, 10.0, 20.0]})
-    group = Group.of(LevelColumn("level", None, 4), "x", seen(X))
+    group = Group.of(LevelColumn("level", 0, None, 4), 0, seen(X))
     new = Seen(Schema.from_data(X), pd.DataFrame({"level": ["a", "b", "Z"], "x": [2.0, 100.0, 5.0]}))
     mean, _, _, rank = group.columns(new)
     np.testing.assert_allclose(rank, [0.5, 1.0, np.nan])
@@ -71,8 +71,8 @@ def test_counts(levels: list[str | None]) -> None:
     if "count(level)" in made:
         expected = X.groupby("level", dropna=False)["level"].transform("size")
         np.testing.assert_allclose(made["count(level)"], np.log1p(expected), rtol=1e-6)
-    if "count(missing)" in made:
-        np.testing.assert_array_equal(made["count(missing)"], X["level"].isna())
+    if "missing values" in made:
+        np.testing.assert_array_equal(made["missing values"], X["level"].isna())
 
 
 def test_pairs_of_levels() -> None:
@@ -128,6 +128,7 @@ def test_text() -> None:
     words = ["red", "blue", "green", "small", "large", "house", "car", "tree"]
     texts = [" ".join(rng.choice(words, 4)) for _ in range(300)]
     X = pd.DataFrame({"text": texts, "code": [str(i % 50) for i in range(300)]})
+    assert len(set(texts)) > 250
     y = np.array(["red" in text for text in texts])
     front = builder("text", "target").fit(X, y)
     # a text is no level, a code is no text
@@ -150,8 +151,9 @@ def test_scores_of_what_says_nothing_are_about_standard(n_outputs: int) -> None:
     of_numbers, of_levels = [], []
     for _ in range(200):
         residual = rng.normal(size=(500, n_outputs))
-        of_numbers.append(number_score(rng.normal(size=500), residual))
-        of_levels.append(level_score(rng.integers(0, 50, 500), residual))
+        weight = rng.uniform(0.1, 3, 500)
+        of_numbers.append(number_score(rng.normal(size=500), residual, weight))
+        of_levels.append(level_score(rng.integers(0, 50, 500), residual, weight))
     for scores in (of_numbers, of_levels):
         # that of levels is a little below, for the mean of all rows is taken out
         assert -0.8 < np.mean(scores) < 0.3
@@ -161,10 +163,58 @@ def test_scores_of_what_says_nothing_are_about_standard(n_outputs: int) -> None:
 
 def test_missing_values_are_a_bin() -> None:
     residual = np.r_[np.ones(50), -np.ones(50)][:, None]
-    assert number_score(np.r_[np.full(50, np.nan), np.zeros(50)], residual) > 10
-    assert number_score(np.full(100, np.nan), residual) == 0
+    assert number_score(np.r_[np.full(50, np.nan), np.zeros(50)], residual, np.ones(100)) > 10
+    assert number_score(np.full(100, np.nan), residual, np.ones(100)) == 0
 
 
 def test_a_level_of_one_row_says_nothing_of_it() -> None:
     residual = np.random.default_rng(0).normal(size=(200, 1))
-    assert level_score(np.arange(200), residual) == 0
+    assert level_score(np.arange(200), residual, np.ones(200)) == 0
+
+
+def test_rows_of_next_to_no_weight_are_as_absent() -> None:
+    rng = np.random.default_rng(0)
+    values, residual = rng.integers(0, 3, 300), rng.normal(size=(300, 1))
+    levels, weight = rng.integers(0, 9, 300), np.r_[np.full(100, 1e-9), np.ones(200)]
+    residual[:100] += values[:100, None] ** 2 + levels[:100, None]
+    few = slice(100, None)
+    for score, column in ((number_score, values.astype(float)), (level_score, levels)):
+        np.testing.assert_allclose(
+            score(column, residual, weight), score(column[few], residual[few], weight[few]), atol=0.2
+        )
+
+
+def test_levels_of_several_words_are_no_text_where_they_come_again() -> None:
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"job": rng.choice([f"job {i} kind" for i in range(40)], 300)})
+    y = rng.normal(size=300)
+    assert builder("text", "target").fit(X, y).names_by_family_ == {"target": ["target(job)"], "text": []}
+    X["job"] = pd.Categorical([f"job {i} kind" for i in range(300)])
+    assert builder("text").fit(X, y).names_by_family_ == {"text": []}
+
+
+def test_texts_that_do_not_vary() -> None:
+    X = pd.DataFrame({"text": [" ".join("." * (i + 1)) for i in range(100)]})
+    made = builder("text").fit_transform(X, np.arange(100) + 0.5)
+    assert len(made) == 100
+
+
+def test_a_text_is_read_alike_in_fit_and_later() -> None:
+    X = pd.DataFrame({"text": pd.Series([f"some words {i}" if i % 3 else float(i) for i in range(100)], dtype=object)})
+    front = builder("text").fit(X, np.arange(100) + 0.5)
+    assert front.names_by_family_["text"]
+    pd.testing.assert_frame_equal(front.fit_transform(X, np.arange(100) + 0.5), front.transform(X))
+    lists = pd.DataFrame({"text": [[i, i + 1] for i in range(100)]})
+    assert builder("text", "target").fit_transform(lists, np.arange(100) + 0.5).shape[0] == 100
+
+
+def test_columns_with_the_name_of_a_part_of_a_date() -> None:
+    rng = np.random.default_rng(0)
+    when = pd.to_datetime("2020-01-01") + pd.to_timedelta(rng.integers(0, 1000, 2000), unit="D")
+    X = pd.DataFrame(
+        {"when": when, "when_year": rng.integers(0, 12, 2000), "c": rng.choice(list("klmnopqrstuv"), 2000)}
+    )
+    y = rng.normal(size=(12, 12))[X["when_year"], X["c"].map(ord) - ord("k")]
+    assert "target(when_year x c)" in builder("crosses").fit(X, y).names_by_family_["crosses"] or (
+        "target(c x when_year)" in builder("crosses").fit(X, y).names_by_family_["crosses"]
+    )
