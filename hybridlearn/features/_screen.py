@@ -20,7 +20,7 @@ MOST_ROWS = 10_000
 # A chosen candidate has a score that is larger than each of its parents' by so much.
 LEAST_SCORE = 4.0
 _N_SPLITS = 3
-_FEWEST_ROWS, _FEWEST_GROUPS = 20, 6
+_FEWEST_ROWS = 20
 _N_BINS = 24
 # A rare level says little: its mean counts as if so many rows without a residual were in it.
 _SMOOTHING = 5.0
@@ -44,7 +44,7 @@ def short_of_trees(n_classes: int, seed: int) -> Any:
 def few_splits(rows: TrainingRows, *, classification: bool, seed: int, n_splits: int = _N_SPLITS) -> list[Split]:
     """Folds that follow groups and time; none where rows, groups or times are too few to be split twice."""
     by = rows.groups if rows.time is None else rows.time
-    if len(rows) < _FEWEST_ROWS or (by is not None and len(np.unique(by)) < _FEWEST_GROUPS):
+    if len(rows) < _FEWEST_ROWS or (by is not None and len(np.unique(by)) < 2 * (n_splits + 1)):
         return []
     codes = rows.target if classification else None
     groups = rows.groups

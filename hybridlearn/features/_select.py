@@ -18,6 +18,7 @@ from hybridlearn.trees import BoostedTreesClassifier, BoostedTreesRegressor
 
 NOISE, TOGETHER = "noise", "all that stayed"
 _N_NOISE = 8
+_ROUNDS_IN_TIME = 100
 _MANY_ROWS, _MORE_SPLITS, _N_REPEATS = 3000, 5, 2
 # Rounds of a fast member at most, of one of many classes, and of none fewer.
 _MOST_ROUNDS, _MOST_TREES, _FEWEST_ROUNDS = 300, 600, 25
@@ -78,7 +79,11 @@ class _Bench:
         rows, split, families = self.fronted[k], self.splits[k], self.families[k]
         left_out = [name for family, names in families.items() if family not in chosen for name in names]
         few = replace(rows, X=rows.X.drop(columns=left_out))
-        fit = FoldFit("trees", fast_trees(self.n_classes, self.seed), few, split)
+        trees = fast_trees(self.n_classes, self.seed)
+        if rows.time is not None:
+            # an early part may have no two times, of which one could stop the training
+            trees.set_params(early_stopping=False, n_estimators=min(trees.n_estimators, _ROUNDS_IN_TIME))
+        fit = FoldFit("trees", trees, few, split)
         outcome = fit_fold(fit, n_classes=self.n_classes, weighted=self.weighted, seed=self.seed)
         if isinstance(outcome, MemberError):
             raise outcome

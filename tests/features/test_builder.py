@@ -362,3 +362,11 @@ def test_targets_of_other_dtypes() -> None:
     assert builder("target").fit(X, y.astype(object)).names_by_family_["target"][0] == "target(town)"
     with pytest.raises(ValueError, match="must name some of"):
         FeatureBuilder(families=[["counts"]]).fit(X, y)
+
+
+@pytest.mark.parametrize("n_times", [1, 5, 8, 12, 40])
+def test_few_times_and_many_rows_at_the_first(n_times: int) -> None:
+    X, y = mixed(200)
+    time = np.r_[np.zeros(120), np.arange(80) % n_times]
+    made = FeatureBuilder(families=["target", "counts"], random_state=0).fit_transform(X, y > 0, time=time)
+    assert len(made) == 200
