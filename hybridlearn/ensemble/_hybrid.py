@@ -133,9 +133,8 @@ class BaseFlagship(BaseHybrid):
             resampling=self._resampling(work),
             front=self._front(),
         )
-        if self.features is not None:
-            one = next(iter(self.models_.values()))
-            self.features_ = [model.front for model in one]
+        one = next(iter(self.models_.values()))
+        self.features_ = None if self.features is None else [model.front for model in one]
 
 
 _PARAMETERS = (
@@ -150,7 +149,7 @@ _PARAMETERS = (
 """
 )
 _ATTRIBUTES = """
-    features_ : list of transformer
+    features_ : list of transformer or None
         With `features`: the fitted ones, one for each model of a member.
 """
 _RESAMPLE = """

@@ -109,7 +109,7 @@ def paced_weights(hardness: np.ndarray, progress: float) -> np.ndarray:
         :class:`FeatureBuilder`: what many levels stand for cannot be learned from the few rows of a draw.
 """,
     attributes="""
-    features_ : list of transformer
+    features_ : list of transformer or None
         Where there are any: the fitted ones, one for each fold that draws leave out.
 """,
 )
@@ -192,8 +192,8 @@ class UnderBaggingClassifier(HybridClassifierHead, BaseBags):
         fronts = self._fronts(work, parts)
         with self._progress(self.n_estimators) as progress:
             oof = self._of_rounds(members, work, parts, fronts, rng, progress)
+        self.features_ = None if fronts is None else [each.transformer for each in fronts]
         if fronts is not None:
-            self.features_ = [each.transformer for each in fronts]
             for k, (train, test) in enumerate(parts):
                 oof.ledger.record(FRONT, FRONT, k, fitted_on=train, predicted=test)
         # hard rows are likelier to be drawn than others of their class: what the prior is then, only these margins tell

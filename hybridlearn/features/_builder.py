@@ -38,8 +38,6 @@ FAMILIES: dict[str, type[Family]] = {
     "dates": Dates,
     "text": Texts,
 }
-# Heads that own the target, and have the name that errors are to tell.
-_OfClasses, _OfNumbers = (type("FeatureBuilder", (head,), {}) for head in (ClassifierHead, RegressorHead))
 # These are chosen by what a fast model leaves of the target.
 _SCREENED = {"crosses", "groups", "numbers"}
 # Whole numbers of more values than this are taken to be a quantity, not names of classes.
@@ -249,7 +247,8 @@ class FeatureBuilder(TransformerMixin, BaseEstimator):
         """The table, the rows that were learned from, and their features."""
         wanted = self._wanted()
         classification = _is_classification(self.task, y)
-        head: Any = (_OfClasses if classification else _OfNumbers)()
+        # what owns the target has the name that errors are to tell
+        head: Any = type(type(self).__name__, (ClassifierHead if classification else RegressorHead,), {})()
         table = self._read(X, reset=True)
         rows = read_training_rows(head, table, y, sample_weight, reader=lambda *_, **__: table, **structure)
         classes = head.classes_ if classification else []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from sklearn import config_context
@@ -24,6 +24,13 @@ class TargetCodes:
     rows only, and are missing for the first block of them. A missing level is a level of its own; an unseen one has a
     missing code.
     """
+
+    @classmethod
+    def of(cls, encoder: TargetEncoder) -> Self:
+        """The codes of an encoder that is fitted."""
+        codes = cls()
+        codes._encoder = encoder
+        return codes
 
     def fit_transform(self, codes: np.ndarray, rows: TrainingRows, *, classification: bool, seed: int) -> np.ndarray:
         """Learn the codes of levels, and encode the training rows by those of folds that they are not in.

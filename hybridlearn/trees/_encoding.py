@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -61,6 +63,13 @@ class TreeEncoder:
         if self._target_codes is not None:
             coded = self._target_codes.transform(coded)
         return self._assemble(X, codes, coded)
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "_target_codes" and "_target_encoder" in vars(self):
+            # of a model file of an earlier version
+            encoder = self._target_encoder
+            return None if encoder is None else TargetCodes.of(encoder)
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def _assemble(self, X: pd.DataFrame, codes: np.ndarray, coded: np.ndarray) -> np.ndarray:
         numbers = self.schema.numeric_block(X)

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import _models
+import numpy as np
+import pandas as pd
 import pytest
 from _models import TASKS, every_public, fit, members
 from sklearn.base import BaseEstimator
@@ -19,6 +21,7 @@ from torch import nn
 
 import hybridlearn
 from hybridlearn import (
+    FeatureBuilder,
     HybridBoostingClassifier,
     HybridClassifier,
     HybridStackingClassifier,
@@ -81,8 +84,21 @@ TRANSIENT = {
 }
 
 
-def test_nothing_is_listed_that_no_model_holds(tmp_path: Path) -> None:
+def every_family() -> FeatureBuilder:
+    """Of features; pairs are taken though they say nothing."""
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame(rng.normal(size=(60, 2)), columns=["a", "b"])
+    X["level"], X["other"] = (rng.choice(list("xyz"), 60) for _ in range(2))
+    X["when"] = pd.Timestamp("2024-01-01") + pd.to_timedelta(rng.integers(0, 9000, 60), unit="h")
+    X["text"] = [f"row number {i}" for i in range(60)]
+    return FeatureBuilder(select=None, max_pairs=2, random_state=0).fit(X, rng.normal(size=60))
+
+
+def test_nothing_is_listed_that_no_model_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every class of ours is in a file of some estimator, in some task; those of a checkpoint in its files."""
+    for module in ("_crosses", "_groups", "_numbers"):
+        monkeypatch.setattr(f"hybridlearn.features.{module}.LEAST_SCORE", -np.inf)
+    hybridlearn.persistence.save(every_family(), tmp_path / "features.hybrid")
     settings: dict[str, Any] = {"random_state": 0, "cv": 3}
     linear = ("linear", members("three")[1][1])
     vectors = make_pipeline(TableEncoder(encode="onehot"), SVC())
