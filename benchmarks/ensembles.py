@@ -200,6 +200,37 @@ def run_each(
         subprocess.run(command, env=env, check=True)
 
 
+def read_lines(args: argparse.Namespace) -> pd.DataFrame:
+    """What was kept of each set, seed and system."""
+    lines = pd.DataFrame([json.loads(line) for file in args.files for line in file.read_text().splitlines()])
+    return lines.drop_duplicates(["dataset", "seed", "system"], keep="last")
+
+
+def command_line(
+    doc: str | None, actions: Sequence[Callable[[argparse.Namespace], None]], *, seeds: Sequence[int], out: str
+) -> None:
+    """Do what was asked for: ``report`` takes files, all others the same options."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(required=True)
+    for action in actions:
+        command = commands.add_parser(action.__name__)
+        command.set_defaults(action=action)
+        if action.__name__ == "report":
+            command.add_argument("files", nargs="+", type=Path)
+            continue
+        command.add_argument("--bench", type=Path, help="folder of peers.py")
+        command.add_argument("--data", type=Path, help="folder of the sets and their index.json")
+        command.add_argument("--sets", nargs="*", default=[])
+        command.add_argument("--seeds", nargs="*", type=int, default=list(seeds))
+        command.add_argument("--systems", nargs="*", default=[])
+        command.add_argument("--splits", type=int, default=20, help="of what is asked of many splits")
+        command.add_argument("--rows", type=int, default=10_000, help="most rows to train on")
+        command.add_argument("--out", type=Path, default=Path(out))
+        command.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    args.action(args)
+
+
 # what is compared with what
 
 
@@ -241,8 +272,7 @@ COMPARED = [
 
 
 def report(args: argparse.Namespace) -> None:
-    lines = pd.DataFrame([json.loads(line) for file in args.files for line in file.read_text().splitlines()])
-    lines = lines.drop_duplicates(["dataset", "seed", "system"], keep="last")
+    lines = read_lines(args)
     keys = ["dataset", "seed", "system"]
     errors = lines.set_index(keys)["error"].unstack("system")
     seconds = lines.set_index(keys)["cpu_seconds"].unstack("system")
@@ -364,27 +394,5 @@ def workers(args: argparse.Namespace) -> None:
         print(f"{name:14}n_jobs=1 {one:7.1f} s   n_jobs=2 {two:7.1f} s   ratio {two / one:.2f}", flush=True)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(required=True)
-    for name, command in (("run", run), ("order", order), ("coverage", coverage), ("workers", workers)):
-        sub = commands.add_parser(name)
-        sub.set_defaults(command=command)
-        sub.add_argument("--bench", type=Path, help="folder of peers.py")
-        sub.add_argument("--data", type=Path, help="folder of the sets and their index.json")
-        sub.add_argument("--sets", nargs="*")
-        sub.add_argument("--seeds", type=int, nargs="*", default=list(SEEDS))
-        sub.add_argument("--systems", nargs="*", default=[])
-        sub.add_argument("--splits", type=int, default=20)
-        sub.add_argument("--rows", type=int, default=10_000, help="most rows to train on")
-        sub.add_argument("--out", type=Path, default=Path("ensembles.jsonl"))
-        sub.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
-    reporting = commands.add_parser("report")
-    reporting.set_defaults(command=report)
-    reporting.add_argument("files", type=Path, nargs="+")
-    args = parser.parse_args()
-    args.command(args)
-
-
 if __name__ == "__main__":
-    main()
+    command_line(__doc__, (run, report, order, coverage, workers), seeds=SEEDS, out="ensembles.jsonl")

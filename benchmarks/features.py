@@ -13,7 +13,6 @@ is appended to the output, and what is there is not run again.
 from __future__ import annotations
 
 import argparse
-import json
 import resource
 import time
 import warnings
@@ -21,7 +20,19 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from ensembles import Split, done, error_of, keep, load_split, over_sets, own_tables, run_each, worse_sets
+from ensembles import (
+    Split,
+    command_line,
+    done,
+    error_of,
+    keep,
+    load_split,
+    over_sets,
+    own_tables,
+    read_lines,
+    run_each,
+    worse_sets,
+)
 
 import hybridlearn as hl
 from hybridlearn.datasets import load_flights
@@ -76,8 +87,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def report(args: argparse.Namespace) -> None:
-    lines = pd.DataFrame([json.loads(line) for file in args.files for line in file.read_text().splitlines()])
-    lines = lines.drop_duplicates(["dataset", "seed", "system"], keep="last")
+    lines = read_lines(args)
     errors = lines.set_index(["dataset", "seed", "system"])["error"].unstack("system")
     for system in ("trees", "mlp"):
         fronted = f"{system}{FRONT}"
@@ -112,26 +122,5 @@ def speed(args: argparse.Namespace) -> None:
     print(f"peak {above / 2**20:.0f} MB above the start: {above / size:.2f} times the table")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(required=True)
-    for action in (run, report, speed):
-        command = commands.add_parser(action.__name__)
-        command.set_defaults(action=action)
-        if action is report:
-            command.add_argument("files", nargs="+", type=Path)
-        if action is run:
-            command.add_argument("--bench", type=Path, help="folder of peers.py")
-            command.add_argument("--data", type=Path, help="folder of the sets and their index.json")
-            command.add_argument("--sets", nargs="*", default=[])
-            command.add_argument("--seeds", nargs="*", type=int, default=list(SEEDS))
-            command.add_argument("--systems", nargs="*", default=[])
-            command.add_argument("--rows", type=int, default=10_000, help="most rows to train on")
-            command.add_argument("--out", type=Path, default=Path("features.jsonl"))
-            command.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
-    args = parser.parse_args()
-    args.action(args)
-
-
 if __name__ == "__main__":
-    main()
+    command_line(__doc__, (run, report, speed), seeds=SEEDS, out="features.jsonl")

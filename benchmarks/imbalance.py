@@ -15,17 +15,15 @@ is appended to the output, and what is there is not run again.
 from __future__ import annotations
 
 import argparse
-import json
 import time
 import warnings
 from dataclasses import replace
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from ensembles import done, keep, load_split, run_each
+from ensembles import command_line, done, keep, load_split, read_lines, run_each
 from imblearn.over_sampling import SMOTE, SMOTENC
 from scipy.special import expit
 from sklearn.compose import make_column_transformer
@@ -96,8 +94,7 @@ def standard_error(values: pd.Series) -> float:
 
 def report(args: argparse.Namespace) -> None:
     """Log loss over that of plain learning, before and after correction, and where that did not help."""
-    lines = pd.DataFrame([json.loads(line) for file in args.files for line in file.read_text().splitlines()])
-    lines = lines.drop_duplicates(["dataset", "seed", "system"], keep="last").set_index(["dataset", "seed"])
+    lines = read_lines(args).set_index(["dataset", "seed"])
     plain = lines[lines["system"] == "plain"]
     print(f"{'system':16}{'before':>17}{'after':>17}{'AUC - plain':>20}  log loss not lowered, though raised, on")
     for system, own in lines.groupby("system", sort=False):
@@ -242,26 +239,5 @@ def seconds(sampler: Any, X: Any, y: np.ndarray) -> float:
     return time.perf_counter() - started
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(required=True)
-    for action in (run, report, thresholds, detect, speed):
-        command = commands.add_parser(action.__name__)
-        command.set_defaults(action=action)
-        if action is report:
-            command.add_argument("files", nargs="+", type=Path)
-            continue
-        command.add_argument("--bench", type=Path, help="folder of peers.py")
-        command.add_argument("--data", type=Path, help="folder of the sets and their index.json")
-        command.add_argument("--sets", nargs="*", default=[])
-        command.add_argument("--seeds", nargs="*", type=int, default=list(SEEDS))
-        command.add_argument("--systems", nargs="*", default=[])
-        command.add_argument("--rows", type=int, default=10_000, help="most rows to train on")
-        command.add_argument("--out", type=Path, default=Path("imbalance.jsonl"))
-        command.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
-    args = parser.parse_args()
-    args.action(args)
-
-
 if __name__ == "__main__":
-    main()
+    command_line(__doc__, (run, report, thresholds, detect, speed), seeds=SEEDS, out="imbalance.jsonl")

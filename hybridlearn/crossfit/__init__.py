@@ -12,7 +12,7 @@ from hybridlearn.crossfit._engine import (
     warn_unweighted,
 )
 from hybridlearn.crossfit._folds import make_splits
-from hybridlearn.crossfit._fronts import FRONT, Fronted, fit_fronts, fit_transformed
+from hybridlearn.crossfit._fronts import FRONT, Fronted, fit_fronts, fit_transformed, fits_with, record_fronts
 from hybridlearn.crossfit._ledger import Entry, LeakError, Ledger
 from hybridlearn.crossfit._many import ManyFits, fit_many
 from hybridlearn.crossfit._margin import FoldModel, fold_margins, margin, margins_by_member
@@ -69,12 +69,14 @@ __all__ = [
     "fit_model",
     "fit_name",
     "fit_transformed",
+    "fits_with",
     "fold_margins",
     "leak_canary",
     "make_splits",
     "margin",
     "margins_by_member",
     "no_news_of_levels",
+    "record_fronts",
     "resamples",
     "sample_of",
     "score_labels",

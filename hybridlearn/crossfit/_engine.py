@@ -17,7 +17,7 @@ from hybridlearn._random import RandomState, draw_seed, seed_nested
 from hybridlearn._splits import Split
 from hybridlearn.crossfit._budget import Budget, tell_of_cuts
 from hybridlearn.crossfit._folds import make_splits
-from hybridlearn.crossfit._fronts import FRONT, fit_fronts
+from hybridlearn.crossfit._fronts import fit_fronts, record_fronts
 from hybridlearn.crossfit._ledger import Ledger
 from hybridlearn.crossfit._member import (
     FittedFold,
@@ -244,8 +244,7 @@ def cross_fit_rows(
     cut = None if budget is None else budget.cut
     oof = collect(dict(members), fitted, tests, fold, rows, classes, failed=failed, cut=cut)
     if front is not None:
-        for k, (train, test) in enumerate(splits):
-            oof.ledger.record(FRONT, FRONT, k, fitted_on=np.unique(train), predicted=test)
+        record_fronts(oof.ledger, splits)
     return oof
 
 

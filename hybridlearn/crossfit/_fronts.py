@@ -15,6 +15,7 @@ from sklearn.base import clone
 
 from hybridlearn._random import seed_nested
 from hybridlearn._splits import Split
+from hybridlearn.crossfit._ledger import Ledger
 from hybridlearn.crossfit._member import MemberError, no_news_of_levels
 from hybridlearn.crossfit._parallel import run_jobs
 from hybridlearn.table import TrainingRows, take_rows
@@ -117,9 +118,19 @@ def fit_transformed(transformer: Any, X: Any, y: Any, beside: dict[str, Any]) ->
     """
     if not hasattr(transformer, "fit_transform"):
         return transformer.fit(X, y).transform(X), transformer
-    known = signature(transformer.fit_transform).parameters
-    taken = {name: value for name, value in beside.items() if value is not None and name in known}
+    taken = {name: value for name, value in beside.items() if value is not None and fits_with(transformer, name)}
     return transformer.fit_transform(X, y, **taken), transformer
+
+
+def fits_with(step: Any, parameter: str) -> bool:
+    """Whether it is a transformer whose ``fit_transform`` names the parameter."""
+    return hasattr(step, "fit_transform") and parameter in signature(step.fit_transform).parameters
+
+
+def record_fronts(ledger: Ledger, splits: Sequence[Split]) -> None:
+    """Enter the fits of a transformer in front of all members."""
+    for k, (train, test) in enumerate(splits):
+        ledger.record(FRONT, FRONT, k, fitted_on=np.unique(train), predicted=test)
 
 
 def _stacked(tables: list[Any]) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from inspect import signature
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -18,7 +17,7 @@ from sklearn.utils.validation import check_memory
 
 from hybridlearn._fitting import adopt
 from hybridlearn._target import read_groups, read_time, read_weights
-from hybridlearn.crossfit import fit_name, fit_transformed, takes
+from hybridlearn.crossfit import fit_name, fit_transformed, fits_with, takes
 from hybridlearn.ensemble._base import BaseMeta
 from hybridlearn.resampling import Resampling, check_has_classes
 from hybridlearn.table import TrainingRows, read_raw_table, take_rows
@@ -118,7 +117,7 @@ class TabularPipeline(Pipeline):
         if refused:
             raise ValueError(f"{type(final).__name__}, the last step, takes no {', '.join(refused)} in fit")
         # of rows that samplers made, estimators and transformers behind them may want to know what of
-        wanting = [step for _, step in self.steps[:-1] if _fits_with(step, "parents")]
+        wanting = [step for _, step in self.steps[:-1] if fits_with(step, "parents")]
         knows_parents = bool(wanting) or (is_estimator and takes(final, "parents"))
         memory = check_memory(self.memory)
         for i, (key, step) in enumerate(self.steps[: len(self.steps) - 1 - n_moved]):
@@ -208,11 +207,6 @@ def in_front(steps: Steps, name: str, estimator: Any) -> TabularPipeline:
     """A pipeline of clones of the steps and, under a name, of the estimator."""
     everything = [(key, step) for key, step in [*steps, (name, estimator)] if step not in (None, "passthrough")]
     return TabularPipeline([(key, clone(step)) for key, step in everything])
-
-
-def _fits_with(step: Any, parameter: str) -> bool:
-    """Whether it is a transformer whose ``fit_transform`` names the parameter."""
-    return hasattr(step, "fit_transform") and parameter in signature(step.fit_transform).parameters
 
 
 def refuse_steps(estimator: Any, steps: Steps) -> None:

@@ -22,6 +22,7 @@ from hybridlearn.crossfit import (
     OutOfFold,
     fit_fronts,
     no_news_of_levels,
+    record_fronts,
     resamples,
     warn_unweighted,
 )
@@ -194,8 +195,7 @@ class UnderBaggingClassifier(HybridClassifierHead, BaseBags):
             oof = self._of_rounds(members, work, parts, fronts, rng, progress)
         self.features_ = None if fronts is None else [each.transformer for each in fronts]
         if fronts is not None:
-            for k, (train, test) in enumerate(parts):
-                oof.ledger.record(FRONT, FRONT, k, fitted_on=train, predicted=test)
+            record_fronts(oof.ledger, parts)
         # hard rows are likelier to be drawn than others of their class: what the prior is then, only these margins tell
         kind = "mean" if self.self_paced else "nonnegative"
         recalibrate = self.self_paced or resamples(members[0][1])

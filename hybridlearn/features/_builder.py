@@ -57,7 +57,7 @@ class FeatureBuilder(TransformerMixin, BaseEstimator):
 
     With ``select="auto"`` a family stays only if without it the out-of-fold loss of a fast booster would be higher, and
     if those that stay lower it by more than the standard error and more than shuffled features do. The folds are inside
-    the rows of ``fit``.
+    the rows of ``fit``; where these are too few to be judged (20 rows, 8 groups or times at least) no family stays.
 
     What ``fit_transform`` gives the training rows is not what ``transform`` would: their target codes come from the
     targets of other rows, by folds that follow `groups` and `time`.

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Sequence
 from typing import Self
 
 import numpy as np
+from sklearn.preprocessing import TargetEncoder
 
 from hybridlearn.features._seen import Guide, Seen, is_text
-from hybridlearn.table import TargetCodes
+from hybridlearn.table import fit_target_codes, target_codes
 
 # A column of two levels says as much as its target code.
 _FEWEST_LEVELS = 3
@@ -31,7 +32,7 @@ class LevelTargets:
 
     def __init__(self, labels: Sequence[str]):
         self.names = [f"target({label})" for label in labels]
-        self._by_column: list[TargetCodes] = []
+        self._encoders: list[TargetEncoder] = []
 
     def named(self, outputs: Sequence[str]) -> list[str]:
         """Names of the features: one a column, in multiclass one a class."""
@@ -39,19 +40,18 @@ class LevelTargets:
 
     def training_columns(self, codes: Iterator[np.ndarray], guide: Guide) -> Iterator[np.ndarray]:
         """Learn, and give the training rows the codes of folds that they are not in."""
-        self._by_column = []
+        self._encoders = []
         for column in codes:
-            coder = TargetCodes()
-            coded = coder.fit_transform(
+            coded, encoder = fit_target_codes(
                 column[:, None], guide.rows, classification=guide.classification, seed=guide.seed
             )
-            self._by_column.append(coder)
+            self._encoders.append(encoder)
             yield from coded.T
 
     def columns(self, codes: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
         """Codes of new rows."""
-        for coder, column in zip(self._by_column, codes, strict=True):
-            yield from coder.transform(column[:, None]).T
+        for encoder, column in zip(self._encoders, codes, strict=True):
+            yield from target_codes(encoder, column[:, None]).T
 
 
 class LevelCounts:

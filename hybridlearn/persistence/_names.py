@@ -12,7 +12,6 @@ from typing import Any
 _HOMES = {
     "table._encoder": ("TableEncoder",),
     "table._schema": ("Column", "Schema"),
-    "table._target_codes": ("TargetCodes",),
     "modules._categorical": ("CategoricalEmbedding",),
     "modules._dropout": ("Dropout",),
     "modules._ft_transformer": ("AttentionBlock", "FTTransformer", "GatedUnit"),

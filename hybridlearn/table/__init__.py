@@ -15,7 +15,7 @@ from hybridlearn.table._frame import (
     to_float,
 )
 from hybridlearn.table._schema import MISSING, UNSEEN, Column, Schema, UnseenCategoryWarning
-from hybridlearn.table._target_codes import TargetCodes
+from hybridlearn.table._target_codes import fit_target_codes, target_codes
 from hybridlearn.table._training_rows import TrainingRows, read_training_rows
 
 __all__ = [
@@ -28,15 +28,16 @@ __all__ = [
     "Column",
     "Schema",
     "TableEncoder",
-    "TargetCodes",
     "TrainingRows",
     "UnseenCategoryWarning",
+    "fit_target_codes",
     "quantile_edges",
     "read_raw_table",
     "read_table",
     "read_training_rows",
     "row_hashes",
     "take_rows",
+    "target_codes",
     "target_edges",
     "to_datetime",
     "to_float",

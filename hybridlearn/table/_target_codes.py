@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from sklearn import config_context
@@ -16,63 +16,55 @@ from hybridlearn.table._training_rows import TrainingRows
 _N_FOLDS = 5
 
 
-class TargetCodes:
-    """Cross-fitted target codes: Micci-Barreca's smoothed means, by scikit-learn's `TargetEncoder`.
+def fit_target_codes(
+    codes: np.ndarray, rows: TrainingRows, *, classification: bool, seed: int
+) -> tuple[np.ndarray, TargetEncoder]:
+    """Learn cross-fitted target codes: Micci-Barreca's smoothed means, by scikit-learn's `TargetEncoder`.
 
     Codes of training rows come from the other folds' targets, those of new rows from all. Weights do not enter the
     codes: scikit-learn's encoder takes none. Where rows have a time, codes of training rows come from strictly earlier
-    rows only, and are missing for the first block of them. A missing level is a level of its own; an unseen one has a
-    missing code.
+    rows only, and are missing for the first block of them. A missing level is a level of its own.
+
+    Parameters
+    ----------
+    codes : ndarray of int of shape (n_rows, n_columns)
+        At least one column; see :meth:`Schema.category_codes`.
+    rows : TrainingRows
+    classification : bool
+    seed : int
+        Of the folds.
+
+    Returns
+    -------
+    coded : ndarray of shape (n_rows, n_encoded), float64
+        Of the training rows: one a column, in multiclass one a class.
+    encoder : TargetEncoder
+        For :func:`target_codes` of new rows.
     """
+    splits = _code_folds(rows, classification, seed)
+    tested = np.concatenate([np.empty(0, dtype=np.int64), *(test for _, test in splits)])
+    without_past = np.setdiff1d(np.arange(len(rows)), tested)
+    if rows.time is None:
+        cv: Any = _one_at_a_time(splits, len(rows))
+        del splits
+    else:
+        # scikit-learn wants each row tested once: these test themselves, and then lose their codes
+        cv = [(without_past, without_past), *splits] if len(without_past) else splits
+    encoder = TargetEncoder(target_type=_target_type(rows, classification), cv=cv)
+    with config_context(enable_metadata_routing=False):
+        # with routing on, it asks for groups even where it is given the folds themselves
+        coded = encoder.fit_transform(codes, rows.target)
+    coded[without_past] = np.nan
+    # it would keep the folds, which are as long as the table
+    return coded, encoder.set_params(cv=_N_FOLDS)
 
-    @classmethod
-    def of(cls, encoder: TargetEncoder) -> Self:
-        """The codes of an encoder that is fitted."""
-        codes = cls()
-        codes._encoder = encoder
-        return codes
 
-    def fit_transform(self, codes: np.ndarray, rows: TrainingRows, *, classification: bool, seed: int) -> np.ndarray:
-        """Learn the codes of levels, and encode the training rows by those of folds that they are not in.
-
-        Parameters
-        ----------
-        codes : ndarray of int of shape (n_rows, n_columns)
-            At least one column; see :meth:`Schema.category_codes`.
-        rows : TrainingRows
-        classification : bool
-        seed : int
-            Of the folds.
-
-        Returns
-        -------
-        ndarray of shape (n_rows, n_encoded), float64
-            One a column, in multiclass one a class.
-        """
-        splits = _code_folds(rows, classification, seed)
-        tested = np.concatenate([np.empty(0, dtype=np.int64), *(test for _, test in splits)])
-        without_past = np.setdiff1d(np.arange(len(rows)), tested)
-        if rows.time is None:
-            cv: Any = _one_at_a_time(splits, len(rows))
-            del splits
-        else:
-            # scikit-learn wants each row tested once: these test themselves, and then lose their codes
-            cv = [(without_past, without_past), *splits] if len(without_past) else splits
-        self._encoder = TargetEncoder(target_type=_target_type(rows, classification), cv=cv)
-        with config_context(enable_metadata_routing=False):
-            # with routing on, it asks for groups even where it is given the folds themselves
-            coded = self._encoder.fit_transform(codes, rows.target)
-        # it would keep the folds, which are as long as the table
-        self._encoder.set_params(cv=_N_FOLDS)
-        coded[without_past] = np.nan
-        return coded
-
-    def transform(self, codes: np.ndarray) -> np.ndarray:
-        """Encode new rows, shape (n_rows, n_encoded), float64."""
-        coded = self._encoder.transform(codes)
-        n_repeats = coded.shape[1] // codes.shape[1]
-        coded[np.repeat(codes == UNSEEN, n_repeats, axis=1)] = np.nan
-        return coded
+def target_codes(encoder: TargetEncoder, codes: np.ndarray) -> np.ndarray:
+    """Codes of new rows, shape (n_rows, n_encoded), float64; a level that was not seen has a missing one."""
+    coded = encoder.transform(codes)
+    n_repeats = coded.shape[1] // codes.shape[1]
+    coded[np.repeat(codes == UNSEEN, n_repeats, axis=1)] = np.nan
+    return coded
 
 
 def _one_at_a_time(splits: list[Split], n_rows: int) -> PredefinedSplit:

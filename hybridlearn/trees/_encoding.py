@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 
-from hybridlearn.table import Schema, TargetCodes, TrainingRows
+from hybridlearn.table import Schema, TrainingRows, fit_target_codes, target_codes
 
 
 class TreeEncoder:
     """Numbers as they are; few levels one-hot; many levels as cross-fitted target codes; unseen levels missing.
 
     A missing level of a one-hot column is missing in each of its columns; of a target-coded one it is a level of
-    its own: see :class:`hybridlearn.table.TargetCodes`.
+    its own: see :func:`hybridlearn.table.fit_target_codes`.
 
     Parameters
     ----------
@@ -44,9 +42,9 @@ class TreeEncoder:
         self._learn_levels(rows.X)
         codes = self.schema.category_codes(rows.X)
         coded = codes[:, self._coded]
-        self._target_codes = TargetCodes() if len(self._coded) else None
-        if self._target_codes is not None:
-            coded = self._target_codes.fit_transform(coded, rows, classification=classification, seed=seed)
+        self._target_encoder = None
+        if len(self._coded):
+            coded, self._target_encoder = fit_target_codes(coded, rows, classification=classification, seed=seed)
         return self._assemble(rows.X, codes, coded)
 
     def _learn_levels(self, X: pd.DataFrame) -> None:
@@ -60,16 +58,9 @@ class TreeEncoder:
         """Encode new rows, shape (n_rows, n_encoded), float64; with `warn`, unseen levels give one warning."""
         codes = self.schema.category_codes(X, warn=warn)
         coded = codes[:, self._coded]
-        if self._target_codes is not None:
-            coded = self._target_codes.transform(coded)
+        if self._target_encoder is not None:
+            coded = target_codes(self._target_encoder, coded)
         return self._assemble(X, codes, coded)
-
-    def __getattr__(self, name: str) -> Any:
-        if name == "_target_codes" and "_target_encoder" in vars(self):
-            # of a model file of an earlier version
-            encoder = self._target_encoder
-            return None if encoder is None else TargetCodes.of(encoder)
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def _assemble(self, X: pd.DataFrame, codes: np.ndarray, coded: np.ndarray) -> np.ndarray:
         numbers = self.schema.numeric_block(X)
