@@ -1,5 +1,7 @@
 """Many nets as one tensor program, side by side with the same nets one by one: CPU time of one thread.
 
+Where there is a GPU, all nets are trained on it, and the time is that of the clock.
+
 python benchmarks/program.py fits       5 folds x 4 seeds: ours one by one, together, stock skorch
 python benchmarks/program.py steps      a step of a model, by shape: what the fixed rule is read from
 python benchmarks/program.py predict    margins of many nets
@@ -36,6 +38,7 @@ from skorch.dataset import ValidSplit
 from torch import Tensor, nn
 
 from hybridlearn import HybridClassifier, HybridRegressor, TabMClassifier, TabularMLPClassifier, TabularResNetClassifier
+from hybridlearn._device import resolve_device
 from hybridlearn._protocols import Fit
 from hybridlearn.crossfit import cross_fit, fit_many
 from hybridlearn.datasets import load_mortgages
@@ -46,6 +49,7 @@ from hybridlearn.training import _size, program_size, train, train_together
 from hybridlearn.training._program import build_loss
 
 N_COLUMNS, N_FOLDS, N_SEEDS = 20, 5, 4
+DEVICE = resolve_device("auto")
 
 
 def make_data(n_rows: int) -> tuple[np.ndarray, np.ndarray]:
@@ -53,16 +57,18 @@ def make_data(n_rows: int) -> tuple[np.ndarray, np.ndarray]:
     return X.astype(np.float32), y
 
 
-def cpu_seconds(work: Callable[[], object]) -> float:
+def seconds_of(work: Callable[[], object]) -> float:
+    """Of the CPU; with a GPU, on which that waits, of the clock."""
     gc.collect()
-    started = time.process_time()
+    clock = time.process_time if DEVICE.type == "cpu" else time.perf_counter
+    started = clock()
     work()
-    return time.process_time() - started
+    return clock() - started
 
 
 def take_turns(works: dict[str, Callable[[], object]], n_turns: int) -> dict[str, np.ndarray]:
-    """CPU seconds of each, shape (n_turns,)."""
-    turns = [{name: cpu_seconds(work) for name, work in works.items()} for _ in range(n_turns)]
+    """Seconds of each, shape (n_turns,)."""
+    turns = [{name: seconds_of(work) for name, work in works.items()} for _ in range(n_turns)]
     return {name: np.array([turn[name] for turn in turns]) for name in works}
 
 
@@ -87,7 +93,7 @@ class OneInput(nn.Module):
         self.inner = TabularNet(embedding, hidden, nn.Linear(width, 1))
 
     def forward(self, X: Tensor) -> Tensor:
-        return self.inner(X, torch.empty(len(X), 0, dtype=torch.int64))
+        return self.inner(X, torch.empty(len(X), 0, dtype=torch.int64, device=X.device))
 
 
 def fit_stock_skorch(X: np.ndarray, y: np.ndarray, width: int, batch_size: int) -> int:
@@ -103,6 +109,7 @@ def fit_stock_skorch(X: np.ndarray, y: np.ndarray, width: int, batch_size: int) 
         batch_size=batch_size,
         max_epochs=256,
         iterator_train__shuffle=True,
+        device=str(DEVICE),
         train_split=ValidSplit(0.15),
         callbacks=[EarlyStopping(patience=16, threshold=0.0, load_best=True, sink=lambda text: None)],
         verbose=0,
@@ -111,9 +118,8 @@ def fit_stock_skorch(X: np.ndarray, y: np.ndarray, width: int, batch_size: int) 
 
 
 def bench_fits(n_turns: int, sizes: list[int], widths: list[int]) -> None:
-    print(
-        f"{N_FOLDS} folds x {N_SEEDS} seeds of TabularMLP, {N_COLUMNS} columns; CPU seconds, medians of {n_turns} turns"
-    )
+    print(f"{N_FOLDS} folds x {N_SEEDS} seeds of TabularMLP, {N_COLUMNS} columns, on {DEVICE.type}")
+    print(f"seconds, medians of {n_turns} turns")
     print("rows   width | one by one  together  ratio | stock skorch  ratio  (an epoch) | epochs: ours  skorch")
     for n_rows, width in product(sizes, widths):
         print(f"{n_rows:6d} {width:5d} | {fits_row(n_rows, width, n_turns)}", flush=True)
@@ -179,25 +185,25 @@ def steps_row(net: Any, n_rows: int, n_columns: int, n_models: int, n_epochs: in
 
 
 def bench_predict(n_turns: int) -> None:
-    print("rows   models width | ms: one by one  together  ratio (on the CPU the rule is one by one)")
+    print("rows   models width | ms: one by one  together  ratio (on a CPU the rule is one by one)")
     for n_rows, n_models, width in product((500, 2000, 10_000), (5, 20), (64, 128, 256)):
         X, y = make_data(n_rows)
         net = TabularMLPClassifier(hidden_layer_sizes=(width, width), max_epochs=1)
         nets = [clone(net).set_params(random_state=seed).fit(X[:500], y[:500]) for seed in range(n_models)]
-        seconds = take_turns({"alone": partial(ask, nets, X), "together": partial(ask_stacked, nets, X)}, 3 * n_turns)
+        works = {
+            "alone": partial(ask, nets, X, loops_on={DEVICE.type}),
+            "together": partial(ask, nets, X, loops_on=set()),
+        }
+        seconds = take_turns(works, 3 * n_turns)
         alone, together = (np.median(of) * 1e3 for of in seconds.values())
         ratio = np.median(seconds["together"] / seconds["alone"])
         print(f"{n_rows:6d} {n_models:6d} {width:5d} | {alone:14.1f} {together:9.1f} {ratio:6.2f}", flush=True)
 
 
-def ask(nets: list[Any], X: np.ndarray) -> None:
-    type(nets[0]).margins_together(nets, [X] * len(nets))
-
-
-def ask_stacked(nets: list[Any], X: np.ndarray) -> None:
-    devices, _together.LOOP_DEVICES = _together.LOOP_DEVICES, set()
+def ask(nets: list[Any], X: np.ndarray, loops_on: set[str]) -> None:
+    devices, _together.LOOP_DEVICES = _together.LOOP_DEVICES, loops_on
     try:
-        ask(nets, X)
+        type(nets[0]).margins_together(nets, [X] * len(nets))
     finally:
         _together.LOOP_DEVICES = devices
 
@@ -208,7 +214,7 @@ def bench_hybrid(folder: Path, n_sets: int, n_seeds: int) -> None:
     assert spec.loader is not None
     loader = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(loader)
-    print("set                    | CPU seconds: before  after  ratio | its net: before  after  ratio | blend's score")
+    print("set                    | seconds: before  after  ratio | its net: before  after  ratio | blend's score")
     ratios, changes = [], []
     for name in loader.list_sets(folder)[:n_sets]:
         X, y, info = loader.load(name, folder)
@@ -223,7 +229,7 @@ def bench_hybrid(folder: Path, n_sets: int, n_seeds: int) -> None:
                     hybrid.fit(X, y)
 
                 with one_by_one() if before else warnings.catch_warnings():
-                    seconds.append(cpu_seconds(fit))
+                    seconds.append(seconds_of(fit))
                 of_net.append(hybrid.oof_.fit_seconds["mlp"])
                 scores.append(hybrid.leaderboard_.set_index("member").score["blend"])
             ratios.append([seconds[1] / seconds[0], of_net[1] / of_net[0]])
@@ -244,15 +250,15 @@ def bench_tuning() -> None:
         "weight_decay": [0.0, 1e-3, 1e-2, 1e-1],
     }
     folds = list(StratifiedKFold(5, shuffle=True, random_state=0).split(X, y))
-    print("24 settings x 5 folds of TabularMLP on the mortgages (2,380 rows): CPU seconds, best setting, its log loss")
+    print("24 settings x 5 folds of TabularMLP on the mortgages (2,380 rows): seconds, best setting, its log loss")
     for width in (64, 256):
         net = TabularMLPClassifier(hidden_layer_sizes=(width, width), random_state=0)
         search = GridSearchCV(net, grid, cv=folds, scoring="neg_log_loss", refit=False)
-        seconds = cpu_seconds(lambda search=search: search.fit(X, y))
+        seconds = seconds_of(lambda search=search: search.fit(X, y))
         print(f"width {width} GridSearchCV {seconds:7.1f} {search.best_params_} {-search.best_score_:.5f}", flush=True)
         nets = [clone(net).set_params(**params) for params in ParameterGrid(grid)]
         many: list[Any] = []
-        together = cpu_seconds(
+        together = seconds_of(
             lambda nets=nets, many=many: many.append(fit_many(nets, X, y, folds=folds, scoring="neg_log_loss"))
         )
         apart = np.abs(many[0].cv_results_["mean_test_score"] - search.cv_results_["mean_test_score"]).max()

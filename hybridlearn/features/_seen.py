@@ -14,8 +14,8 @@ from hybridlearn.table import CATEGORICAL, Column, Schema, TrainingRows
 
 # Levels that are many, of several words each, and of few rows each are text.
 _FEWEST_TEXTS, _FEWEST_WORDS, _MOST_ROWS_A_TEXT = 32, 2.0, 3.0
-# A family has at most one target code for so many training rows.
-_ROWS_A_CODE = 10
+# A family has at most one target code for so many training rows, and no more than a booster can read in good time.
+_ROWS_A_CODE, _MOST_CODES = 10, 100
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class Guide:
     @property
     def most_coded(self) -> int:
         """Columns of levels that may get target codes: of many classes and few rows, codes would be mostly noise."""
-        return len(self.rows) // (_ROWS_A_CODE * len(self.labels))
+        return min(len(self.rows) // _ROWS_A_CODE, _MOST_CODES) // len(self.labels)
 
 
 class Family(Protocol):

@@ -20,6 +20,8 @@ NOISE, TOGETHER = "noise", "all that stayed"
 _N_NOISE = 8
 _ROUNDS_IN_TIME = 100
 _MANY_ROWS, _MORE_SPLITS, _N_REPEATS = 3000, 5, 2
+# Of more classes than this, rows are fewer in proportion: each class is a tree a round.
+_MANY_CLASSES = 8
 # Rounds of a fast member at most, of one of many classes, and of none fewer.
 _MOST_ROUNDS, _MOST_TREES, _FEWEST_ROUNDS = 300, 600, 25
 
@@ -113,7 +115,8 @@ def judge_families(builder: Any, rows: TrainingRows, n_classes: int, *, weighted
         None where there are too few rows, groups or times for two folds.
     """
     classification = n_classes > 0
-    few = rows.take(sample_of(rows.target if classification else None, np.arange(len(rows)), MOST_ROWS, seed=seed))
+    most = max(_MANY_ROWS, MOST_ROWS * _MANY_CLASSES // max(n_classes, _MANY_CLASSES))
+    few = rows.take(sample_of(rows.target if classification else None, np.arange(len(rows)), most, seed=seed))
     splits = _judging_splits(few, classification=classification, seed=seed)
     if not splits:
         return None

@@ -218,3 +218,11 @@ def test_columns_with_the_name_of_a_part_of_a_date() -> None:
     assert "target(when_year x c)" in builder("crosses").fit(X, y).names_by_family_["crosses"] or (
         "target(c x when_year)" in builder("crosses").fit(X, y).names_by_family_["crosses"]
     )
+
+
+def test_many_classes_get_no_more_target_codes_than_a_booster_can_read() -> None:
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({f"c{j}": rng.choice(list("abcdef"), 2000) for j in range(8)})
+    y = rng.integers(20, size=2000)
+    names = FeatureBuilder(families=["target"], select=None, random_state=0).fit(X, y).names_by_family_["target"]
+    assert len(names) == 5 * 20
