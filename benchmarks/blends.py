@@ -1,0 +1,247 @@
+"""Which members a hybrid should have: their margins are stored once, and every blend of them is a matter of seconds.
+
+``margins`` cross-fits each candidate by itself, in the folds that all share, and keeps its out-of-fold margins and the
+mean margin of its fold models for the test rows; what is there is not fitted again. ``study`` re-blends them as
+HybridClassifier and HybridRegressor do: without each member, with each candidate that is not one, with other ways to
+blend, on either half of the sets. Tables and splits are those of accuracy.py.
+
+    python benchmarks/blends.py margins --data ../shared/data/dev --seeds 0 1 --out margins/
+    python benchmarks/blends.py study margins/ --members trees deep_trees mlp linear
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from accuracy import index_of, load, packaged, parts_of, split_of
+from scipy.special import expit, softmax
+from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
+from sklearn.linear_model import LogisticRegression, RidgeCV
+from sklearn.metrics import log_loss, roc_auc_score, root_mean_squared_error
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import SplineTransformer
+
+import hybridlearn as hl
+from hybridlearn.crossfit import Ledger, OutOfFold, cross_fit
+from hybridlearn.ensemble._assembly import assemble, blend_learner
+from hybridlearn.ensemble._members import default_members
+from hybridlearn.table import TableEncoder
+
+FACTS = "facts.npz"
+
+
+def ours(stem: str, **params: Any) -> Callable[[bool], Any]:
+    return lambda classification: getattr(hl, stem + ("Classifier" if classification else "Regressor"))(**params)
+
+
+def default(name: str) -> Callable[[bool], Any]:
+    return lambda classification: dict(default_members(classification=classification))[name]
+
+
+def extra_trees(classification: bool) -> Any:
+    kind = ExtraTreesClassifier if classification else ExtraTreesRegressor
+    return make_pipeline(TableEncoder(encode="onehot", max_levels=20), kind(300, min_samples_leaf=2))
+
+
+def splines(classification: bool) -> Any:
+    model = LogisticRegression(C=0.1, max_iter=500) if classification else RidgeCV(np.logspace(-2, 4, 13))
+    encoder = TableEncoder(encode="onehot", max_levels=50)
+    return make_pipeline(encoder, SplineTransformer(n_knots=5, knots="quantile"), model)
+
+
+CANDIDATES: dict[str, Callable[[bool], Any]] = {
+    **{name: default(name) for name, _ in default_members(classification=True)},
+    "shallow_trees": ours("BoostedTrees", max_depth=3, learning_rate=0.1),
+    "slow_trees": ours("BoostedTrees", learning_rate=0.02, n_estimators=3000),
+    "random_trees": ours("BoostedTrees", max_features=0.3, subsample=0.65),
+    "resnet": ours("TabularResNet"),
+    "tabm": ours("TabM"),
+    "mlp_quantile": ours("TabularMLP", numeric_embedding="quantile", d_embedding=8),
+    "mlp_slow": ours("TabularMLP", learning_rate=5e-4),
+    "extra_trees": extra_trees,
+    "splines": splines,
+}
+
+
+@dataclass(frozen=True)
+class Margins:
+    """Of one set and seed: margins by candidate, (n_rows, n_outputs) of training rows out of fold and of test rows."""
+
+    n_classes: int
+    fold: np.ndarray
+    target: np.ndarray
+    test_target: np.ndarray
+    out_of_fold: dict[str, np.ndarray]
+    test: dict[str, np.ndarray]
+    seconds: dict[str, float]
+
+
+# fitting, once
+
+
+def margins(args: argparse.Namespace) -> None:
+    names = args.sets or list(packaged() if args.data is None else index_of(args.data))
+    if args.inside:
+        fit_all(args, names[0], args.seeds[0])
+        return
+    for seed, name in product(args.seeds, names):
+        command = [sys.executable, __file__, "margins", "--inside", "--sets", name, "--seeds", str(seed)]
+        command += ["--out", str(args.out), "--members", *args.members]
+        command += ["--data", str(args.data)] if args.data else []
+        subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}, check=True)
+
+
+def fit_all(args: argparse.Namespace, name: str, seed: int) -> None:
+    table = load(name, args.data)
+    rows, test_rows = split_of(table, seed)
+    X, X_test = parts_of(table, rows, test_rows)
+    folder = args.out / f"{name}-{seed}"
+    folder.mkdir(parents=True, exist_ok=True)
+    for member in args.members:
+        file = folder / f"{member}.npz"
+        if file.exists():
+            continue
+        started = time.process_time()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            oof = cross_fit([(member, CANDIDATES[member](table.n_classes > 0))], X, table.y[rows], random_state=seed)
+            seconds = time.process_time() - started
+            asked = np.mean([model.margin(X_test) for model in oof.models[member]], axis=0)
+        np.savez(file, out_of_fold=oof.margins[member], test=asked, seconds=seconds)
+        facts = {
+            "fold": oof.fold,
+            "target": oof.target,
+            "test_target": table.y[test_rows],
+            "n_classes": table.n_classes,
+        }
+        np.savez(folder / FACTS, **facts)
+        print(f"{name:20}seed {seed}  {member:16}{seconds:8.1f} s", flush=True)
+
+
+# blending, again and again
+
+
+def read(folder: Path) -> Iterator[tuple[str, int, Margins]]:
+    for own in sorted(path.parent for path in folder.glob(f"*/{FACTS}")):
+        name, _, seed = own.name.rpartition("-")
+        facts = np.load(own / FACTS)
+        stored = {file.stem: np.load(file) for file in own.glob("*.npz") if file.name != FACTS}
+        yield (
+            name,
+            int(seed),
+            Margins(
+                n_classes=int(facts["n_classes"]),
+                fold=facts["fold"],
+                target=facts["target"],
+                test_target=facts["test_target"],
+                out_of_fold={key: own["out_of_fold"] for key, own in stored.items()},
+                test={key: own["test"] for key, own in stored.items()},
+                seconds={key: float(own["seconds"]) for key, own in stored.items()},
+            ),
+        )
+
+
+def blended_error(cell: Margins, members: Sequence[str], kind: str, seed: int) -> float:
+    """1 - AUC of two classes, the log loss of more, the root mean squared error of numbers."""
+    n_rows = len(cell.target)
+    oof = OutOfFold(
+        margins={name: cell.out_of_fold[name] for name in members},
+        fold=cell.fold,
+        target=cell.target,
+        classes=np.arange(cell.n_classes) if cell.n_classes else None,
+        weight=np.ones(n_rows),
+        positions=np.arange(n_rows),
+        is_ordered=False,
+        tests=[np.flatnonzero(cell.fold == k) for k in np.unique(cell.fold)],
+        models={name: [] for name in members},
+        fit_seconds=cell.seconds,
+        failed={},
+        ledger=Ledger(),
+    )
+    final = assemble(oof, blend_learner(oof, kind, seed=seed)).final
+    margin = final.margin(np.stack([cell.test[name] for name in members]))
+    if not cell.n_classes:
+        return float(root_mean_squared_error(cell.test_target, margin))
+    if cell.n_classes == 2:
+        return float(1 - roc_auc_score(cell.test_target, expit(margin)))
+    return float(log_loss(cell.test_target, softmax(margin, axis=1), labels=np.arange(cell.n_classes)))
+
+
+def study(args: argparse.Namespace) -> None:
+    """Errors over that of the blend of the members, with the CPU seconds that a change costs or saves."""
+    cells = list(read(args.folder))
+    cells = [cell for cell in cells if set(args.members) <= set(cell[2].test)]
+    candidates = sorted({name for _, _, cell in cells for name in cell.test})
+    base = args.members
+    variants: dict[str, tuple[list[str], str]] = {"members": (base, args.blend)}
+    variants |= {f"by {kind}": (base, kind) for kind in ("greedy", "nonnegative", "mean") if kind != args.blend}
+    variants |= {f"- {name}": ([m for m in base if m != name], args.blend) for name in base if len(base) > 1}
+    variants |= {f"+ {name}": ([*base, name], args.blend) for name in candidates if name not in base}
+    variants |= {f"{name} alone": ([name], args.blend) for name in candidates}
+    rows = []
+    for (name, seed, cell), (label, (members, kind)) in product(cells, variants.items()):
+        if set(members) <= set(cell.test):
+            seconds = sum(cell.seconds[member] for member in members)
+            rows.append((name, seed, label, blended_error(cell, members, kind, seed), seconds))
+    found = pd.DataFrame(rows, columns=["dataset", "seed", "variant", "error", "seconds"])
+    print(table_of(found, list(variants)).round(4).to_string(index=False))
+
+
+def table_of(found: pd.DataFrame, variants: list[str]) -> pd.DataFrame:
+    """Geometric means over sets; the halves are every other set, in the order of their names."""
+    errors = found.pivot_table(index=["dataset", "seed"], columns="variant", values="error")
+    seconds = found.pivot_table(index=["dataset", "seed"], columns="variant", values="seconds")
+    by_set = np.log(errors.div(errors["members"], axis=0)).groupby("dataset").mean()
+    rows = []
+    for label in variants:
+        ratio = by_set[label].dropna()
+        first, second = (np.exp(ratio.reindex(by_set.index[start::2]).mean()) for start in (0, 1))
+        rows.append(
+            {
+                "variant": label,
+                "sets": len(ratio),
+                "error over members": np.exp(ratio.mean()),
+                "standard error": ratio.sem(),
+                "one half": first,
+                "other half": second,
+                "better on": int((ratio < 0).sum()),
+                "seconds over members": (seconds[label] / seconds["members"]).mean(),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(required=True)
+    fits = commands.add_parser("margins")
+    fits.set_defaults(action=margins)
+    fits.add_argument("--data", type=Path, help="folder of Parquet files with an index.json")
+    fits.add_argument("--sets", nargs="*", default=[])
+    fits.add_argument("--seeds", nargs="*", type=int, default=[0])
+    fits.add_argument("--members", nargs="*", choices=sorted(CANDIDATES), default=list(CANDIDATES))
+    fits.add_argument("--out", type=Path, default=Path("margins"))
+    fits.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
+    blends = commands.add_parser("study")
+    blends.set_defaults(action=study)
+    blends.add_argument("folder", type=Path)
+    blends.add_argument("--members", nargs="+", default=[name for name, _ in default_members(classification=True)])
+    blends.add_argument("--blend", default="greedy", choices=["greedy", "nonnegative", "mean"])
+    args = parser.parse_args()
+    args.action(args)
+
+
+if __name__ == "__main__":
+    main()
