@@ -41,6 +41,7 @@ def error_against(fits: pd.DataFrame, errors: pd.DataFrame, reference: str, seco
     axes.scatter(cost, ratio)
     for system in ratio.index:
         axes.annotate(system, (cost[system], ratio[system]), xytext=(4, 4), textcoords="offset points")
+    axes.margins(x=0.15)
     axes.set(xscale="log", xlabel=seconds.replace("_", " "), ylabel=f"error over {reference}")
     return saved(figure, file)
 

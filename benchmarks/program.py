@@ -4,7 +4,6 @@ Where there is a GPU, all nets are trained on it, and the time is that of the cl
 
 python benchmarks/program.py fits       5 folds x 4 seeds: ours one by one, together, stock skorch
 python benchmarks/program.py steps      a step of a model, by shape: what the fixed rule is read from
-python benchmarks/program.py predict    margins of many nets
 python benchmarks/program.py hybrid --data ../shared/data/dev    a hybrid on tables cut to 2,000 rows
 python benchmarks/program.py tuning     24 settings x 5 folds against GridSearchCV
 python benchmarks/program.py scores     the nets' out-of-fold log loss, one by one and together
@@ -22,7 +21,6 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -43,7 +41,6 @@ from hybridlearn._protocols import Fit
 from hybridlearn.crossfit import cross_fit, fit_many
 from hybridlearn.datasets import load_mortgages
 from hybridlearn.modules import MLP, CategoricalEmbedding, PeriodicEmbedding, TableEmbedding, TabularNet
-from hybridlearn.nets import _together
 from hybridlearn.nets._base import BaseNet
 from hybridlearn.training import _size, program_size, train, train_together
 from hybridlearn.training._program import build_loss
@@ -184,30 +181,6 @@ def steps_row(net: Any, n_rows: int, n_columns: int, n_models: int, n_epochs: in
     )
 
 
-def bench_predict(n_turns: int) -> None:
-    print("rows   models width | ms: one by one  together  ratio (on a CPU the rule is one by one)")
-    for n_rows, n_models, width in product((500, 2000, 10_000), (5, 20), (64, 128, 256)):
-        X, y = make_data(n_rows)
-        net = TabularMLPClassifier(hidden_layer_sizes=(width, width), max_epochs=1)
-        nets = [clone(net).set_params(random_state=seed).fit(X[:500], y[:500]) for seed in range(n_models)]
-        works = {
-            "alone": partial(ask, nets, X, loops_on={DEVICE.type}),
-            "together": partial(ask, nets, X, loops_on=set()),
-        }
-        seconds = take_turns(works, 3 * n_turns)
-        alone, together = (np.median(of) * 1e3 for of in seconds.values())
-        ratio = np.median(seconds["together"] / seconds["alone"])
-        print(f"{n_rows:6d} {n_models:6d} {width:5d} | {alone:14.1f} {together:9.1f} {ratio:6.2f}", flush=True)
-
-
-def ask(nets: list[Any], X: np.ndarray, loops_on: set[str]) -> None:
-    devices, _together.LOOP_DEVICES = _together.LOOP_DEVICES, loops_on
-    try:
-        type(nets[0]).margins_together(nets, [X] * len(nets))
-    finally:
-        _together.LOOP_DEVICES = devices
-
-
 def bench_hybrid(folder: Path, n_sets: int, n_seeds: int) -> None:
     spec = importlib.util.spec_from_file_location("load", folder.parent / "load.py")
     assert spec is not None
@@ -305,7 +278,7 @@ def bench_memory(n_models: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["fits", "steps", "predict", "hybrid", "tuning", "scores", "memory"])
+    parser.add_argument("what", choices=["fits", "steps", "hybrid", "tuning", "scores", "memory"])
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--rows", type=int, nargs="+", default=[500, 2000, 10_000])
     parser.add_argument("--widths", type=int, nargs="+", default=[64, 128, 256])
@@ -319,8 +292,6 @@ def main() -> None:
         bench_fits(args.turns, args.rows, args.widths)
     elif args.what == "steps":
         bench_steps(args.turns)
-    elif args.what == "predict":
-        bench_predict(args.turns)
     elif args.what == "hybrid":
         bench_hybrid(args.data, args.sets, args.seeds)
     elif args.what == "tuning":

@@ -28,7 +28,7 @@ class Fit(NamedTuple):
 
 @runtime_checkable
 class FitsTogether(HasMargin, Protocol):
-    """An estimator many of whose fits, and predictions, can be computed as one."""
+    """An estimator many of whose fits can be computed as one."""
 
     def likeness(self) -> Hashable | None:
         """The same for estimators whose fits may go together; None for one that is to be fitted alone."""
@@ -42,11 +42,6 @@ class FitsTogether(HasMargin, Protocol):
     @staticmethod
     def fit_together(fits: Sequence[Fit]) -> list[Exception | None]:
         """Do fits of one likeness; the error of each that failed, whose estimator is then unfitted."""
-        ...
-
-    @staticmethod
-    def margins_together(estimators: Sequence[Any], tables: Sequence[Any]) -> list[np.ndarray]:
-        """The margin of each estimator for the rows of its own table."""
         ...
 
 

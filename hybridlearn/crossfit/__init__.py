@@ -15,7 +15,7 @@ from hybridlearn.crossfit._folds import make_splits
 from hybridlearn.crossfit._fronts import FRONT, Fronted, fit_fronts, fit_transformed, fits_with, record_fronts
 from hybridlearn.crossfit._ledger import Entry, LeakError, Ledger
 from hybridlearn.crossfit._many import ManyFits, fit_many
-from hybridlearn.crossfit._margin import FoldModel, fold_margins, margin, margins_by_member
+from hybridlearn.crossfit._margin import FoldModel, margin, margins_by_member
 from hybridlearn.crossfit._member import (
     FittedFold,
     FoldFit,
@@ -70,7 +70,6 @@ __all__ = [
     "fit_name",
     "fit_transformed",
     "fits_with",
-    "fold_margins",
     "leak_canary",
     "make_splits",
     "margin",

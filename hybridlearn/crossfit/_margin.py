@@ -14,7 +14,7 @@ from sklearn.base import is_classifier
 from sklearn.frozen import FrozenEstimator
 
 from hybridlearn._heads import centred
-from hybridlearn._protocols import FitsTogether, HasMargin
+from hybridlearn._protocols import HasMargin
 
 
 def margin(estimator: Any, X: Any, *, floor: float = 1e-6) -> np.ndarray:
@@ -153,11 +153,6 @@ class FoldModel:
         return full[:, [1]] - full[:, [0]] if self.n_classes == 2 else centred(full)
 
 
-def fold_margins(models: Sequence[FoldModel], tables: Sequence[Any]) -> list[np.ndarray]:
-    """The margin of each model for the rows of its own table; estimators that can are asked together."""
-    return _margins_behind(models, [model.seen(table) for model, table in zip(models, tables, strict=True)])
-
-
 def margins_by_member(models: Mapping[str, Sequence[FoldModel]], table: Any) -> dict[str, list[np.ndarray]]:
     """Of each member, the margin of each of its models for the rows of one table.
 
@@ -165,15 +160,7 @@ def margins_by_member(models: Mapping[str, Sequence[FoldModel]], table: Any) -> 
     """
     fronts = {id(model.front): model for own in models.values() for model in own}
     seen = {key: model.seen(table) for key, model in fronts.items()}
-    return {name: _margins_behind(own, [seen[id(model.front)] for model in own]) for name, own in models.items()}
-
-
-def _margins_behind(models: Sequence[FoldModel], tables: Sequence[Any]) -> list[np.ndarray]:
-    estimators = [model.estimator for model in models]
-    alike = len({type(estimator) for estimator in estimators}) == 1 and isinstance(estimators[0], FitsTogether)
-    if not alike or any(model.lacks_classes or model.shift is not None for model in models):
-        return [model.margin_behind(table) for model, table in zip(models, tables, strict=True)]
-    return estimators[0].margins_together(estimators, tables)
+    return {name: [model.margin_behind(seen[id(model.front)]) for model in own] for name, own in models.items()}
 
 
 def _one_a_class(estimator: Any, X: Any, floor: float) -> np.ndarray:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from hybridlearn._protocols import Fit, FitsTogether
-from hybridlearn.crossfit._margin import FoldModel, fold_margins
+from hybridlearn.crossfit._margin import FoldModel
 from hybridlearn.crossfit._member import (
     FittedFold,
     FoldFit,
@@ -72,7 +72,8 @@ def fit_unit(fits: Sequence[FoldFit], *, n_classes: int, weighted: bool, seed: i
         fitted = {i: _model(fits[i], drawn[i], n_classes) for i in together if i not in outcomes}
         # a fit on all rows has none to predict
         asked = {i: model for i, model in fitted.items() if len(fits[i].split[1])}
-        margins = dict(zip(asked, _margins(list(asked.values()), [fits[i].test for i in asked]), strict=True))
+        with no_news_of_levels():
+            margins = {i: _margin(model, fits[i].test) for i, model in asked.items()}
         for i in fitted:
             margin = margins.get(i, np.empty((0, 1)))
             is_lost = isinstance(margin, Exception)
@@ -90,18 +91,8 @@ def _model(fit: FoldFit, drawn: Drawn, n_classes: int) -> FoldModel:
     return FoldModel(fit.estimator, len(rows), present, n_classes, shift=drawn.shift, is_step=is_step)
 
 
-def _margins(models: list[FoldModel], tables: list[Any]) -> list[Any]:
-    """The margin of each model, or its error."""
-    if not models:
-        return []
-    with no_news_of_levels():
-        try:
-            return fold_margins(models, tables)
-        except Exception:
-            return [_margin(model, table) for model, table in zip(models, tables, strict=True)]
-
-
 def _margin(model: FoldModel, table: Any) -> Any:
+    """The margin of a model, or its error."""
     try:
         return model.margin(table)
     except Exception as error:

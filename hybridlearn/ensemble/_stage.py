@@ -11,7 +11,7 @@ from scipy.special import expit, softmax
 from sklearn.base import is_classifier
 
 from hybridlearn._heads import centred
-from hybridlearn.crossfit import SKIPPED, FoldModel, fold_margins, starts_from_margin, takes_weights
+from hybridlearn.crossfit import SKIPPED, FoldModel, starts_from_margin, takes_weights
 from hybridlearn.table import TrainingRows
 
 # Newton's target is unbounded where a row is badly wrong. The usual bound of 4 (Friedman, Hastie and Tibshirani, 2000)
@@ -30,7 +30,7 @@ class MeanModel:
         """Margin of each row of the table, shape (n_rows, n_outputs)."""
         if not self.models:
             return np.zeros((X.shape[0], self.n_outputs))
-        return np.mean(fold_margins(self.models, [X] * len(self.models)), axis=0)
+        return np.mean([model.margin(X) for model in self.models], axis=0)
 
 
 @dataclass(frozen=True, eq=False)

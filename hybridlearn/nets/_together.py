@@ -1,4 +1,4 @@
-"""Many nets fitted, and asked, as one."""
+"""Many nets fitted as one."""
 
 from __future__ import annotations
 
@@ -6,15 +6,13 @@ from collections.abc import Hashable, Sequence
 from typing import Any
 
 import joblib
-import numpy as np
 from sklearn.base import BaseEstimator, clone
 
 from hybridlearn._clock import Deadline
 from hybridlearn._compat import has_callbacks
-from hybridlearn._device import resolve_device
 from hybridlearn._fitting import forget, whole_fit
 from hybridlearn._protocols import Fit
-from hybridlearn.training import Task, infer_together, program_size, train_together
+from hybridlearn.training import Task, program_size, train_together
 
 # What each net of a program has for itself; the others shape it.
 _OWN = {
@@ -34,11 +32,6 @@ _OWN = {
     "weight_averaging",
     "weight_decay",
 }
-
-
-# Where, and beyond how many numbers in all tables, predictions go model by model; measured by benchmarks/program.py.
-LOOP_DEVICES = {"cpu"}
-MOST_NUMBERS = 2**24
 
 
 class BaseTogether(BaseEstimator):
@@ -106,20 +99,6 @@ class BaseTogether(BaseEstimator):
                 forget(fit.estimator)
             raise
         return [errors[i] for i in range(len(fits))]
-
-    @staticmethod
-    def margins_together(estimators: Sequence[Any], tables: Sequence[Any]) -> list[np.ndarray]:
-        """Margin of each net for the rows of its own table, as its own ``margin`` would give it.
-
-        In one program, but for the CPU, which has enough to do with one net, and for more than `MOST_NUMBERS`.
-        """
-        device, dtype = resolve_device(estimators[0].device), estimators[0]._inference_dtype
-        is_large = sum(np.size(table) for table in tables) > MOST_NUMBERS
-        if device.type in LOOP_DEVICES or is_large or not _is_ours(type(estimators[0]).margin):
-            return [net.margin(table) for net, table in zip(estimators, tables, strict=True)]
-        inputs = [net._read_inputs(table) for net, table in zip(estimators, tables, strict=True)]
-        outputs = infer_together([net.module_ for net in estimators], inputs, device, dtype=dtype)
-        return [net._to_margin(output) for net, output in zip(estimators, outputs, strict=True)]
 
 
 def _prepare(net: Any, X: Any, y: Any, params: dict[str, Any], deadline: Deadline | None = None) -> Task:

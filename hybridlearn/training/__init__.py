@@ -1,7 +1,7 @@
 """The trainer: skorch on tensors that stay on the device."""
 
 from hybridlearn.training._batches import TensorBatches, TensorTable
-from hybridlearn.training._infer import infer, infer_together
+from hybridlearn.training._infer import infer
 from hybridlearn.training._load import load_optimiser
 from hybridlearn.training._net import DivergedError, WeightedNet
 from hybridlearn.training._together import program_size, train_together
@@ -18,7 +18,6 @@ __all__ = [
     "TrainingSettings",
     "WeightedNet",
     "infer",
-    "infer_together",
     "load_optimiser",
     "program_size",
     "train",

@@ -171,21 +171,13 @@ def test_what_cannot_be_stacked_leaves_the_folds_to_other_processes() -> None:
     assert net.n_together(Fit(net, X, y, {}), [net] * 3) == 1
 
 
-def test_a_class_with_a_fit_or_a_margin_of_its_own_is_asked() -> None:
+def test_a_class_with_a_fit_of_its_own_is_asked() -> None:
     class Loud(TabularMLPClassifier):
         def fit(self, X: Any, y: Any, *, sample_weight: Any = None, groups: Any = None) -> Loud:
             return super().fit(X, y, sample_weight=sample_weight, groups=groups)
 
-    class Halved(TabularMLPClassifier):
-        def margin(self, X: Any) -> np.ndarray:
-            return super().margin(X) / 2
-
     assert tiny(TabularMLPClassifier).likeness() is not None
     assert Loud().likeness() is None
-    X, y = data_for(TabularMLPClassifier)
-    nets = [Halved(hidden_layer_sizes=(4,), max_epochs=1, random_state=i).fit(X, y) for i in range(2)]
-    for own, net in zip(Halved.margins_together(nets, [X, X]), nets, strict=True):
-        np.testing.assert_array_equal(own, net.margin(X))
 
 
 def test_one_lost_margin_is_the_error_of_its_own_net() -> None:
@@ -248,32 +240,3 @@ def test_a_net_that_was_fitted_with_others_is_pickled_without_them() -> None:
     pickled = pickle.dumps(nets[0])
     assert len(pickled) < 1.05 * len(pickle.dumps(alone.fit(fits[0].X, fits[0].y)))
     np.testing.assert_array_equal(pickle.loads(pickled).margin(X), nets[0].margin(X))
-
-
-# -- margins
-
-
-@pytest.mark.parametrize("cls", NETS)
-def test_margins_together_are_those_of_each(monkeypatch: pytest.MonkeyPatch, cls: type[BaseNet]) -> None:
-    X, y = data_for(cls)
-    nets = [tiny(cls, random_state=i) for i in range(3)]
-    fits = fits_of(nets, X, y)
-    for fit in fits:
-        fit.estimator.fit(fit.X, fit.y)
-    tables = [X[:100], X[:37], X]
-    expected = [net.margin(table) for net, table in zip(nets, tables, strict=True)]
-    for own, other in zip(cls.margins_together(nets, tables), expected, strict=True):
-        np.testing.assert_array_equal(own, other)  # on the CPU one by one
-    monkeypatch.setattr(hybridlearn.nets._together, "LOOP_DEVICES", set())
-    rtol = 1e-4 if "Module" in cls.__name__ else 1e-9
-    for own, other in zip(cls.margins_together(nets, tables), expected, strict=True):
-        np.testing.assert_allclose(own, other, rtol=rtol, atol=rtol)
-
-
-def test_many_rows_are_asked_for_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    X, y = data_for(TabularMLPClassifier)
-    nets = [tiny(TabularMLPClassifier, random_state=i).fit(X, y) for i in range(2)]
-    monkeypatch.setattr(hybridlearn.nets._together, "LOOP_DEVICES", set())
-    monkeypatch.setattr(hybridlearn.nets._together, "MOST_NUMBERS", 100)
-    monkeypatch.setattr(hybridlearn.nets._together, "infer_together", None)
-    TabularMLPClassifier.margins_together(nets, [X, X])
