@@ -286,6 +286,12 @@ SYSTEMS = {
 }
 
 
+def peak_megabytes() -> float:
+    """Of this process; ``ru_maxrss`` would be at least that of the process that has started it."""
+    status = Path("/proc/self/status").read_text()
+    return round(int(status.split("VmHWM:")[1].split()[0]) / 1024, 1)
+
+
 def run(folder: Path) -> None:
     work = Work(**json.loads((folder / "work.json").read_text()))
     system = SYSTEMS[work.system]
@@ -296,7 +302,7 @@ def run(folder: Path) -> None:
     outcome: dict[str, Any] = {"version": f"{system.package} {version(system.package)}"}
 
     def tell(**facts: Any) -> None:
-        outcome.update(facts, peak_rss_mb=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1))
+        outcome.update(facts, peak_rss_mb=peak_megabytes())
         (folder / "outcome.json").write_text(json.dumps(outcome))
 
     def give_up(started: float) -> None:

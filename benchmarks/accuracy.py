@@ -1,10 +1,10 @@
 """Error, calibration and time of any systems on any tables: every peer on the same work.
 
 Each system, set and seed is a process of its own with a limit of time, and of memory where one is asked for; a line of
-JSON is appended for each, and what is there is not run again. Three quarters of the rows, at most 10,000, are trained
-on, the others tested, stratified in classification. The tables are those that come with packages, or a folder of
-Parquet files with an ``index.json``: of each set ``name``, ``task``, and as far as they are not the usual ``file``,
-``target``, ``categorical`` (columns) and ``classes`` (the last is the positive one).
+JSON is appended for each, and what has ended well or ran out of time is not run again. Three quarters of the rows, at
+most 10,000, are trained on, the others tested, stratified in classification. The tables are those that come with
+packages, or a folder of Parquet files with an ``index.json``: of each set ``name``, ``task``, and as far as they are not
+the usual ``file``, ``target``, ``categorical`` (columns) and ``classes`` (the last is the positive one).
 
     pip install -r benchmarks/requirements-peers.txt     LightGBM, CatBoost, and what draws the plots
     python benchmarks/accuracy.py run --systems xgb catboost hybrid --out accuracy.jsonl
@@ -152,7 +152,9 @@ def parts_of(table: Table, train: np.ndarray, test: np.ndarray) -> tuple[pd.Data
 def run(args: argparse.Namespace) -> None:
     names = args.sets or list(packaged() if args.data is None else index_of(args.data))
     jobs = list(product(args.seeds, names, args.systems))
-    known = {key_of(line) for line in lines_of([args.out])} if args.out.exists() else set()
+    refuse_missing(args)
+    lines = lines_of([args.out]) if args.out.exists() else []
+    known = {key_of(line) for line in lines if line["status"] in ("ok", "timeout")}
     left = [job for job in jobs if job not in known]
     progress = tqdm(left, initial=len(jobs) - len(left), total=len(jobs), unit="fit")
     for seed, name, system in progress:
@@ -161,6 +163,16 @@ def run(args: argparse.Namespace) -> None:
         args.out.parent.mkdir(parents=True, exist_ok=True)
         with args.out.open("a") as file:
             file.write(json.dumps(line, sort_keys=True) + "\n")
+
+
+def refuse_missing(args: argparse.Namespace) -> None:
+    """Leave if the interpreter lacks a package that was asked for."""
+    for package in sorted({SYSTEMS[system].package for system in args.systems}):
+        asked = f"from importlib.metadata import version; version({package!r})"
+        if subprocess.run([args.python, "-c", asked], capture_output=True).returncode:
+            sys.exit(
+                f"{package} is not installed for {args.python}: see benchmarks/requirements-peers.txt, or --python"
+            )
 
 
 def key_of(line: dict[str, Any]) -> tuple[int, str, str]:
