@@ -3,7 +3,7 @@
 Each system, set and seed is a process of its own with a limit of time, and of memory where one is asked for; a line of
 JSON is appended for each, and what has ended well or ran out of time is not run again. Three quarters of the rows, at
 most 10,000, are trained on, the others tested, stratified in classification. The tables are those that come with
-packages, or a folder of Parquet files with an ``index.json``: of each set ``name``, ``task``, and as far as they are
+packages, or a folder of Parquet files with an ``index.json``: of each of its ``sets`` ``name``, ``task``, and as far as they are
 not the usual ``file``, ``target``, ``categorical`` (columns) and ``classes`` (the last is the positive one).
 
     pip install -r benchmarks/requirements-peers.txt     LightGBM, CatBoost, and what draws the plots
@@ -23,6 +23,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -88,11 +89,10 @@ def packaged() -> dict[str, Any]:
 
 
 def index_of(folder: Path) -> dict[str, dict[str, Any]]:
-    found = json.loads((folder / "index.json").read_text())
-    sets = found["sets"] if isinstance(found, dict) else found
-    return {facts["name"]: facts for facts in (sets.values() if isinstance(sets, dict) else sets)}
+    return {facts["name"]: facts for facts in json.loads((folder / "index.json").read_text())["sets"]}
 
 
+@lru_cache(maxsize=1)
 def load(name: str, folder: Path | None) -> Table:
     if folder is None:
         X, y = packaged()[name]()
@@ -222,7 +222,7 @@ def run_one(args: argparse.Namespace, table: Table, system: str, seed: int) -> d
         probability = np.zeros((len(test), table.n_classes))
         probability[:, seen] = prediction
         prediction = probability
-    return line | {"metrics": metrics_of(table, table.y[rows[1]], prediction)}
+    return line | {"metrics": metrics_of(table.n_classes, table.y[rows[1]], prediction)}
 
 
 def outcome_of(args: argparse.Namespace, folder: Path, most_seconds: float) -> dict[str, Any]:
@@ -239,9 +239,9 @@ def outcome_of(args: argparse.Namespace, folder: Path, most_seconds: float) -> d
     return {"status": "killed", "error": f"exit {done.returncode}: {done.stderr[-300:]}"}
 
 
-def metrics_of(table: Table, y: np.ndarray, prediction: np.ndarray) -> dict[str, float]:
+def metrics_of(n_classes: int, y: np.ndarray, prediction: np.ndarray) -> dict[str, float]:
     """``main`` is 1 - AUC of two classes, the log loss of more, the root mean squared error of numbers."""
-    if not table.n_classes:
+    if not n_classes:
         error = root_mean_squared_error(y, prediction)
         found = {"main": error, "rmse": error, "r2": r2_score(y, prediction), "mae": mean_absolute_error(y, prediction)}
         return {name: float(value) for name, value in found.items()}
@@ -249,11 +249,11 @@ def metrics_of(table: Table, y: np.ndarray, prediction: np.ndarray) -> dict[str,
     probability /= probability.sum(axis=1, keepdims=True)
     label = probability.argmax(axis=1)
     found = {
-        "log_loss": log_loss(y, probability, labels=np.arange(table.n_classes)),
+        "log_loss": log_loss(y, probability, labels=np.arange(n_classes)),
         "accuracy": accuracy_score(y, label),
         "balanced_accuracy": balanced_accuracy_score(y, label),
     }
-    if table.n_classes > 2:
+    if n_classes > 2:
         return {name: float(value) for name, value in (found | {"main": found["log_loss"]}).items()}
     second = probability[:, 1]
     found |= {
@@ -307,7 +307,6 @@ def summary(fits: pd.DataFrame, errors: pd.DataFrame, reference: str) -> pd.Data
     for system in errors:
         ratio = np.log(errors[system] / errors[reference]).dropna()
         by_set = ratio.groupby("dataset").mean()
-        worse = int((by_set > 0).sum())
         rows.append(
             {
                 "system": system,
@@ -315,7 +314,7 @@ def summary(fits: pd.DataFrame, errors: pd.DataFrame, reference: str) -> pd.Data
                 f"error over {reference}": np.exp(by_set.mean()),
                 "times or over, standard error": np.exp(by_set.sem()),
                 "better on": int((by_set < 0).sum()),
-                "worse on": worse,
+                "worse on": int((by_set > 0).sum()),
                 f"mean rank ({len(common)} fits)": ranks[system],
                 "fit s": mean["fit_seconds"][system],
                 "predict s": mean["predict_seconds"][system],

@@ -25,15 +25,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from accuracy import index_of, load, packaged, parts_of, split_of
-from scipy.special import expit, softmax
+from accuracy import index_of, load, metrics_of, packaged, parts_of, split_of
 from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
 from sklearn.linear_model import LogisticRegression, RidgeCV
-from sklearn.metrics import log_loss, roc_auc_score, root_mean_squared_error
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import SplineTransformer
 
 import hybridlearn as hl
+from hybridlearn._heads import probabilities
 from hybridlearn.crossfit import Ledger, OutOfFold, cross_fit
 from hybridlearn.ensemble._assembly import assemble, blend_learner
 from hybridlearn.ensemble._members import default_members
@@ -154,7 +153,7 @@ def read(folder: Path) -> Iterator[tuple[str, int, Margins]]:
 
 
 def blended_error(cell: Margins, members: Sequence[str], kind: str, seed: int) -> float:
-    """1 - AUC of two classes, the log loss of more, the root mean squared error of numbers."""
+    """``main`` of accuracy.py for the test rows."""
     n_rows = len(cell.target)
     oof = OutOfFold(
         margins={name: cell.out_of_fold[name] for name in members},
@@ -172,11 +171,7 @@ def blended_error(cell: Margins, members: Sequence[str], kind: str, seed: int) -
     )
     final = assemble(oof, blend_learner(oof, kind, seed=seed)).final
     margin = final.margin(np.stack([cell.test[name] for name in members]))
-    if not cell.n_classes:
-        return float(root_mean_squared_error(cell.test_target, margin))
-    if cell.n_classes == 2:
-        return float(1 - roc_auc_score(cell.test_target, expit(margin)))
-    return float(log_loss(cell.test_target, softmax(margin, axis=1), labels=np.arange(cell.n_classes)))
+    return metrics_of(cell.n_classes, cell.test_target, probabilities(margin) if cell.n_classes else margin)["main"]
 
 
 def study(args: argparse.Namespace) -> None:

@@ -70,10 +70,9 @@ def fit_unit(fits: Sequence[FoldFit], *, n_classes: int, weighted: bool, seed: i
         seconds = (time.perf_counter() - started) / len(together)
         outcomes = {i: fits[i].failed(error) for i, error in zip(together, errors, strict=True) if error is not None}
         fitted = {i: _model(fits[i], drawn[i], n_classes) for i in together if i not in outcomes}
-        # a fit on all rows has none to predict
-        asked = {i: model for i, model in fitted.items() if len(fits[i].split[1])}
         with no_news_of_levels():
-            margins = {i: _margin(model, fits[i].test) for i, model in asked.items()}
+            # a fit on all rows has none to predict
+            margins = {i: _margin(model, fits[i].test) for i, model in fitted.items() if len(fits[i].split[1])}
         for i in fitted:
             margin = margins.get(i, np.empty((0, 1)))
             is_lost = isinstance(margin, Exception)
