@@ -3,8 +3,8 @@
 Each system, set and seed is a process of its own with a limit of time, and of memory where one is asked for; a line of
 JSON is appended for each, and what has ended well or ran out of time is not run again. Three quarters of the rows, at
 most 10,000, are trained on, the others tested, stratified in classification. The tables are those that come with
-packages, or a folder of Parquet files with an ``index.json``: of each of its ``sets`` ``name``, ``task``, and as far as they are
-not the usual ``file``, ``target``, ``categorical`` (columns) and ``classes`` (the last is the positive one).
+packages, or a folder of Parquet files with an ``index.json``: of each of its ``sets`` ``name``, ``task``, and as far as
+they are not the usual ``file``, ``target``, ``categorical`` (columns) and ``classes`` (the last is the positive one).
 
     pip install -r benchmarks/requirements-peers.txt     LightGBM, CatBoost, and what draws the plots
     python benchmarks/accuracy.py run --systems xgb catboost hybrid --out accuracy.jsonl
