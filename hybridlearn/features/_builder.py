@@ -59,6 +59,9 @@ class FeatureBuilder(TransformerMixin, BaseEstimator):
     if those that stay lower it by more than the standard error and more than shuffled features do. The folds are inside
     the rows of ``fit``; where these are too few to be judged (20 rows, 8 groups or times at least) no family stays.
 
+    A family has at most 100 target codes, and one for ten rows: of many classes, each of which has a code, fewer
+    columns are coded. With more than eight classes, families are judged on fewer rows.
+
     What ``fit_transform`` gives the training rows is not what ``transform`` would: their target codes come from the
     targets of other rows, by folds that follow `groups` and `time`.
 
