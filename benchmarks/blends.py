@@ -26,6 +26,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from accuracy import index_of, load, metrics_of, packaged, parts_of, split_of
+from sklearn.compose import TransformedTargetRegressor
 from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
 from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.pipeline import make_pipeline
@@ -35,7 +36,7 @@ import hybridlearn as hl
 from hybridlearn._heads import probabilities
 from hybridlearn.crossfit import Ledger, OutOfFold, cross_fit
 from hybridlearn.ensemble._assembly import assemble, blend_learner
-from hybridlearn.ensemble._members import default_members
+from hybridlearn.ensemble._members import PORTFOLIO, default_members
 from hybridlearn.table import TableEncoder
 
 FACTS = "facts.npz"
@@ -43,10 +44,6 @@ FACTS = "facts.npz"
 
 def ours(stem: str, **params: Any) -> Callable[[bool], Any]:
     return lambda classification: getattr(hl, stem + ("Classifier" if classification else "Regressor"))(**params)
-
-
-def default(name: str) -> Callable[[bool], Any]:
-    return lambda classification: dict(default_members(classification=classification))[name]
 
 
 def extra_trees(classification: bool) -> Any:
@@ -60,17 +57,29 @@ def splines(classification: bool) -> Any:
     return make_pipeline(encoder, SplineTransformer(n_knots=5, knots="quantile"), model)
 
 
+def behind_features(stem: str) -> Callable[[bool], Any]:
+    make = ours(stem)
+    return lambda classification: hl.make_tabular_pipeline(hl.FeatureBuilder(), make(classification))
+
+
+def log_trees(classification: bool) -> Any:
+    """Of the logarithm of a target that has one; classes have none."""
+    if classification:
+        return None
+    return TransformedTargetRegressor(hl.BoostedTreesRegressor(), func=np.log1p, inverse_func=np.expm1)
+
+
 CANDIDATES: dict[str, Callable[[bool], Any]] = {
-    **{name: default(name) for name, _ in default_members(classification=True)},
-    "shallow_trees": ours("BoostedTrees", max_depth=3, learning_rate=0.1),
-    "slow_trees": ours("BoostedTrees", learning_rate=0.02, n_estimators=3000),
-    "random_trees": ours("BoostedTrees", max_features=0.3, subsample=0.65),
-    "resnet": ours("TabularResNet"),
-    "tabm": ours("TabM"),
-    "mlp_quantile": ours("TabularMLP", numeric_embedding="quantile", d_embedding=8),
-    "mlp_slow": ours("TabularMLP", learning_rate=5e-4),
+    **PORTFOLIO,
+    "native_trees": ours("BoostedTrees", categories="native"),
+    "log_trees": log_trees,
+    "features_trees": behind_features("BoostedTrees"),
     "extra_trees": extra_trees,
     "splines": splines,
+    "mlp_quantile": ours("TabularMLP", numeric_embedding="quantile", d_embedding=8),
+    "features_mlp": behind_features("TabularMLP"),
+    "second_mlp": ours("TabularMLP", random_state=1000),
+    "second_tabm": ours("TabM", random_state=1000),
 }
 
 
@@ -97,6 +106,7 @@ def margins(args: argparse.Namespace) -> None:
         return
     for seed, name in product(args.seeds, names):
         command = [sys.executable, __file__, "margins", "--inside", "--sets", name, "--seeds", str(seed)]
+        command += ["--rows", str(args.rows), "--folds", str(args.folds)]
         command += ["--out", str(args.out), "--members", *args.members]
         command += ["--data", str(args.data)] if args.data else []
         subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}, check=True)
@@ -105,17 +115,18 @@ def margins(args: argparse.Namespace) -> None:
 def fit_all(args: argparse.Namespace, name: str, seed: int) -> None:
     table = load(name, args.data)
     rows, test_rows = split_of(table, seed)
+    rows = np.random.default_rng(seed).permutation(rows)[: args.rows]
     X, X_test = parts_of(table, rows, test_rows)
     folder = args.out / f"{name}-{seed}"
     folder.mkdir(parents=True, exist_ok=True)
     for member in args.members:
-        file = folder / f"{member}.npz"
-        if file.exists():
+        file, estimator = folder / f"{member}.npz", CANDIDATES[member](table.n_classes > 0)
+        if file.exists() or estimator is None:
             continue
         started = time.process_time()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            oof = cross_fit([(member, CANDIDATES[member](table.n_classes > 0))], X, table.y[rows], random_state=seed)
+            oof = cross_fit([(member, estimator)], X, table.y[rows], cv=args.folds, random_state=seed)
             seconds = time.process_time() - started
             asked = np.mean([model.margin(X_test) for model in oof.models[member]], axis=0)
         np.savez(file, out_of_fold=oof.margins[member], test=asked, seconds=seconds)
@@ -176,8 +187,7 @@ def blended_error(cell: Margins, members: Sequence[str], kind: str, seed: int) -
 
 def study(args: argparse.Namespace) -> None:
     """Errors over that of the blend of the members, with the CPU seconds that a change costs or saves."""
-    cells = list(read(args.folder))
-    cells = [cell for cell in cells if set(args.members) <= set(cell[2].test)]
+    cells = [cell for cell in read(args.folder) if set(args.members) <= set(cell[2].test)]
     candidates = sorted({name for _, _, cell in cells for name in cell.test})
     base = args.members
     variants: dict[str, tuple[list[str], str]] = {"members": (base, args.blend)}
@@ -190,15 +200,19 @@ def study(args: argparse.Namespace) -> None:
         if set(members) <= set(cell.test):
             seconds = sum(cell.seconds[member] for member in members)
             rows.append((name, seed, label, blended_error(cell, members, kind, seed), seconds))
+    for name, seed, cell in read(args.over or args.folder):
+        if args.over and set(base) <= set(cell.test):
+            seconds = sum(cell.seconds[member] for member in base)
+            rows.append((name, seed, "over", blended_error(cell, base, args.blend, seed), seconds))
     found = pd.DataFrame(rows, columns=["dataset", "seed", "variant", "error", "seconds"])
-    print(table_of(found, list(variants)).round(4).to_string(index=False))
+    print(table_of(found, list(variants), "over" if args.over else "members").round(4).to_string(index=False))
 
 
-def table_of(found: pd.DataFrame, variants: list[str]) -> pd.DataFrame:
+def table_of(found: pd.DataFrame, variants: list[str], base: str) -> pd.DataFrame:
     """Geometric means over sets; the halves are every other set, in the order of their names."""
     errors = found.pivot_table(index=["dataset", "seed"], columns="variant", values="error")
     seconds = found.pivot_table(index=["dataset", "seed"], columns="variant", values="seconds")
-    by_set = np.log(errors.div(errors["members"], axis=0)).groupby("dataset").mean()
+    by_set = np.log(errors.div(errors[base], axis=0)).groupby("dataset").mean()
     rows = []
     for label in variants:
         ratio = by_set[label].dropna()
@@ -212,7 +226,7 @@ def table_of(found: pd.DataFrame, variants: list[str]) -> pd.DataFrame:
                 "one half": first,
                 "other half": second,
                 "better on": int((ratio < 0).sum()),
-                "seconds over members": (seconds[label] / seconds["members"]).mean(),
+                "seconds over members": (seconds[label] / seconds[base]).mean(),
             }
         )
     return pd.DataFrame(rows)
@@ -226,12 +240,15 @@ def main() -> None:
     fits.add_argument("--data", type=Path, help="folder of Parquet files with an index.json")
     fits.add_argument("--sets", nargs="*", default=[])
     fits.add_argument("--seeds", nargs="*", type=int, default=[0])
+    fits.add_argument("--rows", type=int, default=10_000, help="at most, to train on")
+    fits.add_argument("--folds", type=int, default=5)
     fits.add_argument("--members", nargs="*", choices=sorted(CANDIDATES), default=list(CANDIDATES))
     fits.add_argument("--out", type=Path, default=Path("margins"))
     fits.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     blends = commands.add_parser("study")
     blends.set_defaults(action=study)
     blends.add_argument("folder", type=Path)
+    blends.add_argument("--over", type=Path, help="margins of other folds, whose blend of the members all is over")
     blends.add_argument("--members", nargs="+", default=[name for name, _ in default_members(classification=True)])
     blends.add_argument("--blend", default="greedy", choices=["greedy", "nonnegative", "mean"])
     args = parser.parse_args()

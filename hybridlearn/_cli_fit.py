@@ -152,6 +152,7 @@ def _estimator(arguments: argparse.Namespace, target: _Target) -> Any:
     kind = hybridlearn.HybridClassifier if target.is_classification else hybridlearn.HybridRegressor
     optional = {"checkpoint": arguments.checkpoint, "time_limit": arguments.time_limit}
     return kind(
+        preset=arguments.preset,
         device=arguments.device,
         n_jobs=arguments.jobs,
         random_state=arguments.seed,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Any, ClassVar, Self
 
 from hybridlearn._compat import BaseComposition, parallel_block
@@ -88,11 +89,15 @@ class BaseComposed(BaseComposition):
         self
         """
         parameter = self._parts_parameter
-        if isinstance(params.get(parameter, getattr(self, parameter)), str):
-            defaults = self._default_parts()
+        # which default parts there are may hang on what is set with them
+        asked = copy(self)
+        vars(asked).update({name: value for name, value in params.items() if name in vars(self)})
+        if isinstance(getattr(asked, parameter), str):
+            defaults = asked._default_parts()
             if any(key.partition("__")[0] in dict(defaults) for key in params):
                 params[parameter] = defaults
-        self._set_params(parameter, **params)
+        asked._set_params(parameter, **params)
+        vars(self).update(vars(asked))
         return self
 
     def _sk_visual_block_(self) -> Any:

@@ -125,6 +125,8 @@ def _add_fit(commands: Any) -> None:
     fit.add_argument("--groups", metavar="COLUMN", help="rows of one group share a fold; no feature")
     fit.add_argument("--time", metavar="COLUMN", help="folds go forward in this time; no feature")
     fit.add_argument("--weights", metavar="COLUMN", help="weights of the rows; no feature")
+    presets = ("fast", "balanced", "best")
+    fit.add_argument("--preset", choices=presets, default="balanced", help="how many members, so how long it takes")
     fit.add_argument("--time-limit", type=_seconds, metavar="SECONDS", help="how long the fit may take")
     fit.add_argument("--checkpoint", metavar="DIR", help="folder from which a fit that was cut short goes on")
     fit.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:0, ...")

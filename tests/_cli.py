@@ -14,7 +14,7 @@ from hybridlearn.cli import main
 from hybridlearn.table import TableEncoder
 
 
-def quick_members(*, classification: bool) -> list[tuple[str, Any]]:
+def quick_members(*, preset: str = "balanced", classification: bool) -> list[tuple[str, Any]]:
     trees = (BoostedTreesClassifier if classification else BoostedTreesRegressor)(n_estimators=5, max_depth=2)
     linear = LogisticRegression(max_iter=1000) if classification else RidgeCV()
     return [("trees", trees), ("linear", make_pipeline(TableEncoder(encode="onehot", max_levels=20), linear))]

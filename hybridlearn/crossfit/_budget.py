@@ -46,7 +46,7 @@ SAMPLE = "sample of "
 SKIPPED = "skipped: "
 
 
-@dataclass
+@dataclass(eq=False)
 class _Member:
     """The fits of one member: their positions among all, how many make it useful, and how fast they are."""
 
@@ -54,6 +54,7 @@ class _Member:
     positions: list[int]
     fits: list[FoldFit]
     n_needed: int
+    is_extra: bool = False
     pace: Pace | None = None
 
     @property
@@ -98,7 +99,7 @@ class Budget:
     Whoever has a parameter ``time_limit`` gets an equal share of the time that is left; others run as long as they
     run, and are skipped where that is foreseen to be longer than there is time. The first member is one with a limit,
     where there is one, else the fastest; it is always fitted: if need be, on a sample of the rows of each training
-    part.
+    part. The extras of `running` come last, in their order, and only where there is time for all rows of their folds.
 
     Parameters
     ----------
@@ -139,7 +140,8 @@ class Budget:
         for i, fit in enumerate(fits):
             positions[fit.name].append(i)
         self.members = [
-            _Member(name, own, [fits[i] for i in own], least or len(own)) for name, own in positions.items()
+            _Member(name, own, [fits[i] for i in own], least or len(own), name in running.extras)
+            for name, own in positions.items()
         ]
         self.cut: dict[str, str] = {}
         self.skipped: list[str] = []
@@ -165,12 +167,17 @@ class Budget:
         """Find the pace of the members, while there is time for it."""
         until = self.deadline.part(PROBE_SHARE)
         # one with a limit can be the first; of others one must know how long they take
-        safe = [member for member in self.members if member.has_limit]
-        order = [*safe[:1], *(member for member in self.members if not member.has_limit), *safe[1:]]
+        first = self._first_ones()
+        safe = [member for member in first if member.has_limit]
+        order = [*safe[:1], *(member for member in first if not member.has_limit), *safe[1:]]
         for k, member in enumerate(order):
             if k and until.is_over:
                 break
             self._find_pace(member, until.part(1 / (len(order) - k)))
+
+    def _first_ones(self) -> list[_Member]:
+        """All but the extras, where there are others."""
+        return [member for member in self.members if not member.is_extra] or self.members
 
     def _find_pace(self, member: _Member, until: Deadline) -> None:
         little = _LITTLE * max(self.deadline.left(), 0.0)
@@ -179,7 +186,8 @@ class Budget:
 
     def _order(self) -> list[_Member]:
         """The most gain a second first; but before all one that surely ends in time."""
-        share = max(self.deadline.left(), LEAST_LIMIT) / len(self.members)
+        ones = self._first_ones()
+        share = max(self.deadline.left(), LEAST_LIMIT) / len(ones)
 
         def gain(member: _Member) -> float:
             if member.pace is None:
@@ -189,13 +197,14 @@ class Budget:
                 seconds = min(max(member.at_ease(self.n_workers), seconds), share)
             return member.pace.gain / max(seconds, LEAST_LIMIT)
 
-        order = sorted(self.members, key=gain, reverse=True)
+        order = sorted(ones, key=gain, reverse=True)
         safe = [member for member in order if member.has_limit]
         # of these, one that can see all rows in its share; or else the one that does the least
         fast = [member for member in safe if member.seconds(self.n_workers) <= _OVERHEAD * share]
         fastest = sorted(safe or order, key=lambda member: member.seconds(self.n_workers))
         first = (fast or fastest)[0]
-        return [first, *(member for member in order if member is not first)]
+        order = [first, *(member for member in order if member is not first)]
+        return order + [member for member in self.members if member not in order]
 
     def _fit(self, member: _Member, others: list[_Member]) -> Iterator[tuple[int, Outcome]]:
         """Fit a member, on all rows or on a sample; or skip it."""
@@ -212,6 +221,8 @@ class Budget:
             size = member.n_train if is_fast else 0
             if not is_fast and is_needed:
                 size = member.size_within(until.left(), self.n_workers)
+        if member.is_extra and not is_needed and size < member.n_train:
+            size = 0
         if not size and not is_needed:
             self._skip(member, f"some {member.seconds(self.n_workers):.2g} s expected, {until.left():.2g} s left")
             return
@@ -242,8 +253,9 @@ class Budget:
         return sum(
             min(share, _SLACK * member.at_ease(self.n_workers))
             for member in members
+            if not member.is_extra
             # of who will be skipped, nothing; of who is not known, the most
-            if member.has_limit or member.pace is None or member.seconds(self.n_workers) <= left
+            and (member.has_limit or member.pace is None or member.seconds(self.n_workers) <= left)
         )
 
     def _run(self, member: _Member, size: int, until: Deadline, *, is_needed: bool) -> Iterator[tuple[int, Outcome]]:

@@ -232,7 +232,7 @@ def cross_fit_rows(
     if not fitted:
         raise MemberError(f"every member failed: {' | '.join(failed.values())}")
     if budget is not None:
-        tell_of_cuts(budget.cut)
+        tell_of_cuts({name: told for name, told in budget.cut.items() if name not in running.extras})
     for i, part in sorted(parts.items()):
         if fits[i].name in fitted:
             fitted[fits[i].name].append(part)

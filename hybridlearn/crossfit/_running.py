@@ -28,11 +28,14 @@ class Running:
         Where finished units are kept and found.
     deadline : Deadline, optional
         By when all is to be done; only then may results hang on it.
+    extras : frozenset of str, default=frozenset()
+        Members that, under a deadline, get what time the others leave, one after the other.
     """
 
     n_jobs: int | None = None
     pieces: Pieces | None = None
     deadline: Deadline | None = None
+    extras: frozenset[str] = frozenset()
 
 
 def run_units(units: list[list[FoldFit]], how: dict[str, Any], running: Running) -> Iterator[list[Outcome]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, ClassVar, Self
 
 from sklearn.base import clone
@@ -9,11 +10,11 @@ from sklearn.base import clone
 from hybridlearn._compat import HasMethods, StrOptions, integer
 from hybridlearn._composition import BaseComposed
 from hybridlearn._docs import leads_with
-from hybridlearn.crossfit import FRONT, check_members, resamples
+from hybridlearn.crossfit import FRONT, Running, check_members, resamples
 from hybridlearn.ensemble._assembly import assemble, blend_learner, uncalibrated
 from hybridlearn.ensemble._base import BaseEnsemble, Members, Work, refitted
 from hybridlearn.ensemble._heads import HybridClassifierHead, HybridRegressorHead
-from hybridlearn.ensemble._members import default_members
+from hybridlearn.ensemble._members import PRESETS, default_members, optional_members
 from hybridlearn.ensemble._pair import BLENDS, CV, ESTIMATORS, hybrid_estimator
 from hybridlearn.ensemble._pipeline import in_front, refuse_steps
 from hybridlearn.features import FeatureBuilder
@@ -99,14 +100,22 @@ class BaseHybrid(BaseOfMembers, BaseBlend):
         return clone(self).set_params(estimators=[(key, in_front(front, name, part)) for key, part in self._parts()])
 
 
-@leads_with(estimators="auto", cv=5, final_estimator="greedy", features=None)
+@leads_with(estimators="auto", preset="balanced", cv=5, final_estimator="greedy", features=None)
 class BaseFlagship(BaseHybrid):
     """A blend of members that may see the rows through a transformer, fitted on each fold's training part."""
 
     _parameter_constraints: ClassVar[dict] = {
         **BaseHybrid._parameter_constraints,
+        "preset": [StrOptions(set(PRESETS))],
         "features": [StrOptions({"auto"}), HasMethods(["fit", "transform"]), None],
     }
+
+    def _default_parts(self) -> Members:
+        return default_members(preset=self.preset, classification=self._is_classifier)
+
+    def _running(self) -> Running:
+        extras = optional_members(self.preset) if isinstance(self.estimators, str) else frozenset()
+        return replace(super()._running(), extras=extras)
 
     def _front(self) -> Any:
         """What members see the rows through, or None."""
@@ -137,8 +146,14 @@ class BaseFlagship(BaseHybrid):
         self.features_ = None if self.features is None else [model.front for model in one]
 
 
+_PRESET = """
+    preset : {"fast", "balanced", "best"}, default="balanced"
+        How many members "auto" takes: see :func:`hybridlearn.ensemble.default_members`. Those that "best" has more than
+        "balanced" are fitted one after the other, with a `time_limit` as far as there is time.
+"""
 _PARAMETERS = (
     ESTIMATORS
+    + _PRESET
     + CV
     + BLENDS
     + """
@@ -160,7 +175,7 @@ _RESAMPLE = """
 
 
 @hybrid_estimator(parameters=_PARAMETERS + _RESAMPLE, attributes=_ATTRIBUTES)
-@leads_with(estimators="auto", cv=5, final_estimator="greedy", features=None, resample=None)
+@leads_with(estimators="auto", preset="balanced", cv=5, final_estimator="greedy", features=None, resample=None)
 class HybridClassifier(HybridClassifierHead, BaseFlagship):
     """Nets, boosted trees and a linear model as one cross-fitted, calibrated classifier.
 

@@ -2,32 +2,81 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.pipeline import Pipeline
 
-from hybridlearn.nets import TabularMLPClassifier, TabularMLPRegressor
+from hybridlearn.nets import (
+    TabMClassifier,
+    TabMRegressor,
+    TabularMLPClassifier,
+    TabularMLPRegressor,
+    TabularResNetClassifier,
+    TabularResNetRegressor,
+)
 from hybridlearn.table import TableEncoder
 from hybridlearn.trees import BoostedTreesClassifier, BoostedTreesRegressor
 
+Members = list[tuple[str, Any]]
 
-def default_members(*, classification: bool) -> list[tuple[str, Any]]:
-    """Two boosted trees of different shape, a net and a regularised linear model.
+
+def _one_of(classifier: type, regressor: type, **params: Any) -> Callable[[bool], Any]:
+    return lambda classification: (classifier if classification else regressor)(**params)
+
+
+def _linear(classification: bool) -> Pipeline:
+    model = LogisticRegression(max_iter=1000) if classification else RidgeCV(alphas=np.logspace(-2, 4, 13))
+    return Pipeline([("encode", TableEncoder(encode="onehot", max_levels=50)), ("model", model)])
+
+
+_trees = partial(_one_of, BoostedTreesClassifier, BoostedTreesRegressor)
+_mlp = partial(_one_of, TabularMLPClassifier, TabularMLPRegressor)
+_tabm = partial(_one_of, TabMClassifier, TabMRegressor)
+_resnet = partial(_one_of, TabularResNetClassifier, TabularResNetRegressor)
+
+# Settings that complement each other across tables: docs/performance.md tells what each is worth.
+PORTFOLIO: dict[str, Callable[[bool], Any]] = {
+    "trees": _trees(),
+    "deep_trees": _trees(max_depth=8, subsample=0.65),
+    "mlp": _mlp(),
+    "linear": _linear,
+    "tabm": _tabm(),
+    "shallow_trees": _trees(max_depth=3, learning_rate=0.1),
+    "random_trees": _trees(max_features=0.3, subsample=0.65),
+    "resnet": _resnet(),
+}
+_BALANCED = ("trees", "deep_trees", "mlp", "linear")
+_PRESETS: dict[str, tuple[str, ...]] = {
+    "fast": ("trees", "mlp", "linear"),
+    "balanced": _BALANCED,
+    "best": (*_BALANCED, *(name for name in PORTFOLIO if name not in _BALANCED)),
+}
+PRESETS = tuple(_PRESETS)
+
+
+def default_members(*, preset: str = "balanced", classification: bool) -> Members:
+    """Boosted trees of different shape, nets and a regularised linear model.
+
+    Parameters
+    ----------
+    preset : {"fast", "balanced", "best"}, default="balanced"
+        How many of them.
+    classification : bool
 
     Returns
     -------
     list of (str, estimator)
-        ``"trees"``, ``"deep_trees"``, ``"mlp"``, ``"linear"``; unfitted.
+        Unfitted. Those of "best" begin with those of "balanced".
     """
-    trees = BoostedTreesClassifier if classification else BoostedTreesRegressor
-    net = TabularMLPClassifier if classification else TabularMLPRegressor
-    linear = LogisticRegression(max_iter=1000) if classification else RidgeCV(alphas=np.logspace(-2, 4, 13))
-    encoder = TableEncoder(encode="onehot", max_levels=50)
-    return [
-        ("trees", trees()),
-        ("deep_trees", trees(max_depth=8, subsample=0.65)),
-        ("mlp", net()),
-        ("linear", Pipeline([("encode", encoder), ("model", linear)])),
-    ]
+    if preset not in _PRESETS:
+        raise ValueError(f"preset must be one of {list(_PRESETS)}, got {preset!r}")
+    return [(name, PORTFOLIO[name](classification)) for name in _PRESETS[preset]]
+
+
+def optional_members(preset: str) -> frozenset[str]:
+    """Names of the members that are fitted only if there is time for them."""
+    return frozenset(_PRESETS[preset]) - frozenset(_BALANCED)

@@ -147,9 +147,11 @@ def test_options_and_columns_are_handed_on(
     columns = {name: [0.5, 1.5, 2.5] for name in "abcdy"} | {"t": ["2024-01-03", "2024-01-01", "2024-01-02"]}
     table = csv(tmp_path / "t.csv", **columns, w=[1, 2, 3])
     options = ["--drop", "a", "b", "--time", "t", "--weights", "w", "--jobs", 2, "--seed", 7, "--device", "cpu"]
+    options += ["--preset", "best"]
     assert fit(table, "y", tmp_path / "m", *options, "--time-limit", 9, "--checkpoint", tmp_path / "c") == 2
     (one,) = asked
     assert one.params == {
+        "preset": "best",
         "device": "cpu",
         "n_jobs": 2,
         "random_state": 7,
@@ -172,7 +174,7 @@ def test_options_and_columns_are_handed_on(
 def test_what_is_not_given_is_not_handed_on(asked: list[Asked], tmp_path: Path) -> None:
     table = csv(tmp_path / "t.csv", a=[1, 2], g=["x", "y"], y=[0.5, 1.5])
     assert fit(table, "y", tmp_path / "m", "--groups", "g") == 2
-    assert asked[0].params == {"device": "auto", "n_jobs": 1, "random_state": 0, "verbose": 1}
+    assert asked[0].params == {"preset": "balanced", "device": "auto", "n_jobs": 1, "random_state": 0, "verbose": 1}
     assert {name: list(values) for name, values in asked[0].given.items()} == {"groups": ["x", "y"]}
 
 

@@ -35,11 +35,16 @@ def data() -> tuple[np.ndarray, np.ndarray]:
 
 
 def fit(members: Members, data: Any, limit: float | None, **options: Any) -> OutOfFold:
-    n_jobs, cv = options.pop("n_jobs", None), options.pop("cv", 3)
+    n_jobs, cv, extras = options.pop("n_jobs", None), options.pop("cv", 3), frozenset(options.pop("extras", ()))
     rows, classes, splits, seed = begin(members, *data, None, None, cv, 0)
-    running = Running(n_jobs, deadline=Deadline.after(limit, CLOCK))
+    running = Running(n_jobs, deadline=Deadline.after(limit, CLOCK), extras=extras)
     arguments = {"on_error": "raise", "on_fit": lambda name: None, "weighted": False, **options}
     return cross_fit_rows(members, rows, splits, classes=classes, seed=seed, running=running, **arguments)
+
+
+def limits_of(oof: OutOfFold, name: str) -> list[float]:
+    """What the fits of a member were told."""
+    return [model.estimator.time_limit for model in oof.models[name]]
 
 
 def cut_of(members: Members, data: Any, limit: float, **options: Any) -> tuple[OutOfFold, dict[str, str]]:
@@ -139,6 +144,33 @@ def test_a_member_that_turns_out_slower_than_foreseen_is_dropped_on_the_way(data
     assert oof.coverage == 1.0
 
 
+# -- extras
+
+
+def test_extras_take_what_is_left_in_their_order(data: Any) -> None:
+    # three fits of the one take 30 s, though its share of three would be 20
+    members = [("useful", Slow(a_row=1e-6)), ("first", Limited(wants=8.0, blind=True)), ("one", Limited(wants=10.0))]
+    oof = fit(members, data, 60, extras=["useful", "first"])
+    assert oof.cut is not None
+    assert list(oof.cut.items()) == [("one", ""), ("useful", ""), ("first", "")]
+    assert min(limits_of(oof, "one")) > 10
+
+
+def test_extras_that_there_is_no_time_for_are_left_out_without_a_warning(data: Any) -> None:
+    members = [("one", Limited(wants=10.0)), ("slow", Slow(a_row=0.02)), ("net", Limited(a_row=0.01, wants=50.0))]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        oof = fit(members, data, 45, extras=["slow", "net"])
+    assert oof.members == ["one"]
+    assert oof.cut is not None
+    assert all(oof.cut[name].startswith("skipped: some ") for name in ("slow", "net"))
+
+
+def test_where_all_are_extras_one_is_fitted(data: Any) -> None:
+    oof = fit([("one", Limited(wants=10.0)), ("two", Slow(a_row=1.0))], data, 20, extras=["one", "two"])
+    assert oof.members == ["one"]
+
+
 # -- there is always a model
 
 
@@ -191,7 +223,7 @@ def test_who_has_a_limit_gets_its_share_and_is_told_of_it(data: Any) -> None:
     members = [(name, Limited(wants=100.0)) for name in ("one", "two")]
     oof = fit(members, data, 60)
     assert oof.cut == dict.fromkeys(["one", "two"], "stopped early at its share")
-    limits = [model.estimator.time_limit for own in oof.models.values() for model in own]
+    limits = [limit for name in oof.models for limit in limits_of(oof, name)]
     # a tenth of the time shows how fast they are; the rest is shared by six fits
     assert limits == pytest.approx([9.5] * 6, rel=0.1)
     assert CLOCK.seconds == pytest.approx(60, rel=0.02)

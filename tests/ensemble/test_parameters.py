@@ -15,8 +15,10 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
+from hybridlearn.cli import main
 from hybridlearn.datasets import load_mortgages
 from hybridlearn.ensemble import HybridClassifier, HybridRegressor, default_members
+from hybridlearn.ensemble._members import PRESETS
 from hybridlearn.nets import TabularMLPClassifier, TabularMLPRegressor
 from hybridlearn.table import TableEncoder
 from hybridlearn.trees import BoostedTreesClassifier, BoostedTreesRegressor
@@ -82,6 +84,43 @@ def test_a_parameter_of_a_member_of_auto_is_set_by_name() -> None:
     copy = clone(hybrid)
     assert copy.get_params()["mlp__learning_rate"] == 0.1
     assert copy.get_params()["mlp"] is not hybrid.get_params()["mlp"]
+
+
+@pytest.mark.parametrize("classification", [True, False])
+def test_presets_hold_more_and_more_members(classification: bool) -> None:
+    fast, balanced, best = (
+        [name for name, _ in default_members(preset=preset, classification=classification)]
+        for preset in ("fast", "balanced", "best")
+    )
+    assert 1 < len(fast) < len(balanced) < len(best)
+    assert best[: len(balanced)] == balanced
+    cls = HybridClassifier if classification else HybridRegressor
+    assert set(best) < set(cls(preset="best").get_params())
+
+
+def test_the_command_line_knows_the_presets(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["fit", "--help"])
+    assert f"--preset {{{','.join(PRESETS)}}}" in capsys.readouterr().out
+
+
+def test_members_are_those_of_the_preset_that_is_set_with_their_parameters() -> None:
+    hybrid = HybridClassifier().set_params(tabm__k=4, preset="best")
+    assert hybrid.get_params()["tabm__k"] == 4
+    assert [name for name, _ in hybrid.estimators] == [
+        name for name, _ in default_members(preset="best", classification=True)
+    ]
+    with pytest.raises(ValueError, match="tabm"):
+        HybridClassifier(preset="best").set_params(tabm__k=4, preset="fast")
+
+
+def test_an_unknown_preset_is_named_by_fit_and_harmless_before(mixed) -> None:
+    hybrid = HybridClassifier(preset="quick")
+    assert hybrid.get_params()["preset"] == "quick"
+    with pytest.raises(ValueError, match="'preset' parameter of HybridClassifier must be a str among"):
+        hybrid.fit(*mixed)
+    with pytest.raises(ValueError, match="preset must be one of"):
+        default_members(preset="quick", classification=True)
 
 
 def test_own_parameters_leave_auto_alone() -> None:
