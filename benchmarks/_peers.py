@@ -265,8 +265,16 @@ def autogluon(preset: str, seconds: float) -> System:
     return System("autogluon.tabular", lambda work: AutoGluon(work, preset, seconds), seconds)
 
 
+def in_time(seconds: float) -> System:
+    return System("hybridlearn", ours("Hybrid", preset="best", time_limit=seconds), seconds)
+
+
 SYSTEMS = {
+    "hybrid_fast": System("hybridlearn", ours("Hybrid", preset="fast")),
     "hybrid": System("hybridlearn", ours("Hybrid")),
+    "hybrid_best": System("hybridlearn", ours("Hybrid", preset="best")),
+    "hybrid_60": in_time(60),
+    "hybrid_240": in_time(240),
     "hl_trees": System("hybridlearn", ours("BoostedTrees")),
     "hl_mlp": System("hybridlearn", ours("TabularMLP")),
     "hl_tabm": System("hybridlearn", ours("TabM")),

@@ -2,9 +2,10 @@
 
 Each system, set and seed is a process of its own with a limit of time, and of memory where one is asked for; a line of
 JSON is appended for each, and what has ended well or ran out of time is not run again. Three quarters of the rows, at
-most 10,000, are trained on, the others tested, stratified in classification. The tables are those that come with
-packages, or a folder of Parquet files with an ``index.json``: of each of its ``sets`` ``name``, ``task``, and as far as
-they are not the usual ``file``, ``target``, ``categorical`` (columns) and ``classes`` (the last is the positive one).
+most 10,000 unless told, are trained on, the others tested, stratified in classification. The tables are those that come
+with packages, or a folder of Parquet files with an ``index.json``: of each of its ``sets`` ``name``, ``task``, and as
+far as they are not the usual ``file``, ``target``, ``categorical`` (columns) and ``classes`` (the last is the positive
+one).
 
     pip install -r benchmarks/requirements-peers.txt     LightGBM, CatBoost, and what draws the plots
     python benchmarks/accuracy.py run --systems xgb catboost hybrid --out accuracy.jsonl
@@ -126,13 +127,13 @@ def tidy(column: pd.Series) -> pd.Series:
     return column.astype(object).map(str, na_action="ignore")
 
 
-def split_of(table: Table, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def split_of(table: Table, seed: int, most_train: int = MOST_TRAIN) -> tuple[np.ndarray, np.ndarray]:
     """Training and test rows."""
     stratify = table.y if table.n_classes and np.bincount(table.y).min() > 1 else None
     train, test = train_test_split(np.arange(len(table.y)), test_size=0.25, random_state=seed, stratify=stratify)
     rng = np.random.RandomState(seed)
-    if len(train) > MOST_TRAIN:
-        train = np.sort(rng.choice(train, MOST_TRAIN, replace=False))
+    if len(train) > most_train:
+        train = np.sort(rng.choice(train, most_train, replace=False))
     if len(test) > MOST_TEST:
         test = np.sort(rng.choice(test, MOST_TEST, replace=False))
     return train, test
@@ -181,7 +182,7 @@ def key_of(line: dict[str, Any]) -> tuple[int, str, str]:
 
 def run_one(args: argparse.Namespace, table: Table, system: str, seed: int) -> dict[str, Any]:
     """Fit and predict in another process, and score here."""
-    rows = split_of(table, seed)
+    rows = split_of(table, seed, args.train_rows)
     train, test = parts_of(table, *rows)
     facts = np.concatenate([rows[0], [-1], rows[1]]).astype(np.int64).tobytes()
     # classes that no training row has are not known to the system
@@ -331,6 +332,7 @@ def main() -> None:
     runs.add_argument("--data", type=Path, help="folder of Parquet files with an index.json")
     runs.add_argument("--sets", nargs="*", default=[])
     runs.add_argument("--seeds", nargs="*", type=int, default=[0])
+    runs.add_argument("--train-rows", type=int, default=MOST_TRAIN, help="at most")
     runs.add_argument("--systems", nargs="+", choices=sorted(SYSTEMS), default=["linear", "xgb", "hybrid"])
     runs.add_argument("--seconds", type=float, default=300, help="for a fit, beside those that a system sets itself")
     runs.add_argument("--gigabytes", type=float, default=0, help="of memory for a process; 0: no limit")

@@ -25,12 +25,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from accuracy import index_of, load, metrics_of, packaged, parts_of, split_of
-from sklearn.compose import TransformedTargetRegressor
+from accuracy import MOST_TRAIN, index_of, load, metrics_of, packaged, parts_of, split_of
+from sklearn.compose import TransformedTargetRegressor, make_column_selector, make_column_transformer
 from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor
-from sklearn.linear_model import LogisticRegression, RidgeCV
+from sklearn.linear_model import LogisticRegression, Ridge, RidgeCV
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import SplineTransformer
+from sklearn.preprocessing import OneHotEncoder, SplineTransformer
 
 import hybridlearn as hl
 from hybridlearn._heads import probabilities
@@ -57,6 +57,16 @@ def splines(classification: bool) -> Any:
     return make_pipeline(encoder, SplineTransformer(n_knots=5, knots="quantile"), model)
 
 
+def wide_linear(classification: bool) -> Any:
+    """With a coefficient for each level of a category."""
+    levels = OneHotEncoder(handle_unknown="infrequent_if_exist", min_frequency=2)
+    columns = make_column_transformer(
+        (TableEncoder(), make_column_selector(dtype_include="number")),
+        (levels, make_column_selector(dtype_include="category")),
+    )
+    return make_pipeline(columns, LogisticRegression(max_iter=1000) if classification else Ridge(1.0))
+
+
 def behind_features(stem: str) -> Callable[[bool], Any]:
     make = ours(stem)
     return lambda classification: hl.make_tabular_pipeline(hl.FeatureBuilder(), make(classification))
@@ -76,6 +86,7 @@ CANDIDATES: dict[str, Callable[[bool], Any]] = {
     "features_trees": behind_features("BoostedTrees"),
     "extra_trees": extra_trees,
     "splines": splines,
+    "wide_linear": wide_linear,
     "mlp_quantile": ours("TabularMLP", numeric_embedding="quantile", d_embedding=8),
     "features_mlp": behind_features("TabularMLP"),
     "second_mlp": ours("TabularMLP", random_state=1000),
@@ -106,7 +117,7 @@ def margins(args: argparse.Namespace) -> None:
         return
     for seed, name in product(args.seeds, names):
         command = [sys.executable, __file__, "margins", "--inside", "--sets", name, "--seeds", str(seed)]
-        command += ["--rows", str(args.rows), "--folds", str(args.folds)]
+        command += ["--train-rows", str(args.train_rows), "--folds", str(args.folds)]
         command += ["--out", str(args.out), "--members", *args.members]
         command += ["--data", str(args.data)] if args.data else []
         subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}, check=True)
@@ -114,8 +125,7 @@ def margins(args: argparse.Namespace) -> None:
 
 def fit_all(args: argparse.Namespace, name: str, seed: int) -> None:
     table = load(name, args.data)
-    rows, test_rows = split_of(table, seed)
-    rows = np.random.default_rng(seed).permutation(rows)[: args.rows]
+    rows, test_rows = split_of(table, seed, args.train_rows)
     X, X_test = parts_of(table, rows, test_rows)
     folder = args.out / f"{name}-{seed}"
     folder.mkdir(parents=True, exist_ok=True)
@@ -240,7 +250,7 @@ def main() -> None:
     fits.add_argument("--data", type=Path, help="folder of Parquet files with an index.json")
     fits.add_argument("--sets", nargs="*", default=[])
     fits.add_argument("--seeds", nargs="*", type=int, default=[0])
-    fits.add_argument("--rows", type=int, default=10_000, help="at most, to train on")
+    fits.add_argument("--train-rows", type=int, default=MOST_TRAIN, help="at most")
     fits.add_argument("--folds", type=int, default=5)
     fits.add_argument("--members", nargs="*", choices=sorted(CANDIDATES), default=list(CANDIDATES))
     fits.add_argument("--out", type=Path, default=Path("margins"))
