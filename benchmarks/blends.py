@@ -6,7 +6,7 @@ HybridClassifier and HybridRegressor do: without each member, with each candidat
 blend, on either half of the sets. Tables and splits are those of accuracy.py.
 
     python benchmarks/blends.py margins --data ../shared/data/dev --seeds 0 1 --out margins/
-    python benchmarks/blends.py study margins/ --members trees deep_trees mlp linear
+    python benchmarks/blends.py study margins/ --members trees shallow_trees mlp linear
 """
 
 from __future__ import annotations

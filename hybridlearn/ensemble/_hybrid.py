@@ -14,7 +14,7 @@ from hybridlearn.crossfit import FRONT, Running, check_members, resamples
 from hybridlearn.ensemble._assembly import assemble, blend_learner, uncalibrated
 from hybridlearn.ensemble._base import BaseEnsemble, Members, Work, refitted
 from hybridlearn.ensemble._heads import HybridClassifierHead, HybridRegressorHead
-from hybridlearn.ensemble._members import PRESETS, default_members, optional_members
+from hybridlearn.ensemble._members import PRESETS, costly_members, default_members
 from hybridlearn.ensemble._pair import BLENDS, CV, ESTIMATORS, hybrid_estimator
 from hybridlearn.ensemble._pipeline import in_front, refuse_steps
 from hybridlearn.features import FeatureBuilder
@@ -29,13 +29,14 @@ class BaseOfMembers(BaseComposed, BaseEnsemble):
 
     _is_classifier: ClassVar[bool]
     _parts_parameter = "estimators"
+    preset: str = "balanced"
     _parameter_constraints: ClassVar[dict] = {
         **BaseEnsemble._parameter_constraints,
         "estimators": [StrOptions({"auto"}), list],
     }
 
     def _default_parts(self) -> Members:
-        return default_members(classification=self._is_classifier)
+        return default_members(preset=self.preset, classification=self._is_classifier)
 
     def _check_parts(self) -> None:
         reserved = super(BaseComposed, self).get_params(deep=False)
@@ -47,9 +48,14 @@ class BaseOfMembers(BaseComposed, BaseEnsemble):
     def _check_parameters(self) -> None:
         self._check_parts()
 
-    def _members(self) -> Members:
-        """The members as they are fitted."""
-        return [(name, self._on_device(member)) for name, member in self._parts()]
+    def _costly_members(self, n_rows: int) -> frozenset[str]:
+        """Names of the members that nobody has asked for by name and that take long on so many rows."""
+        return costly_members(n_rows) if isinstance(self.estimators, str) else frozenset()
+
+    def _members(self, n_rows: int) -> Members:
+        """The members as they are fitted on so many rows."""
+        left_out = frozenset() if self.preset == "best" else self._costly_members(n_rows)
+        return [(name, self._on_device(member)) for name, member in self._parts() if name not in left_out]
 
 
 class BaseBlend(BaseEnsemble):
@@ -110,12 +116,8 @@ class BaseFlagship(BaseHybrid):
         "features": [StrOptions({"auto"}), HasMethods(["fit", "transform"]), None],
     }
 
-    def _default_parts(self) -> Members:
-        return default_members(preset=self.preset, classification=self._is_classifier)
-
-    def _running(self) -> Running:
-        extras = optional_members(self.preset) if isinstance(self.estimators, str) else frozenset()
-        return replace(super()._running(), extras=extras)
+    def _running_for(self, work: Work, n_members: int, share: float = 1.0) -> Running:
+        return replace(super()._running_for(work, n_members, share), extras=self._costly_members(len(work.rows)))
 
     def _front(self) -> Any:
         """What members see the rows through, or None."""
@@ -135,7 +137,7 @@ class BaseFlagship(BaseHybrid):
 
     def _learn(self, work: Work) -> None:
         self._learn_blend(
-            self._members(),
+            self._members(len(work.rows)),
             work,
             cv=self.cv,
             kind=self.final_estimator,

@@ -41,21 +41,22 @@ _resnet = partial(_one_of, TabularResNetClassifier, TabularResNetRegressor)
 # Settings that complement each other across tables: docs/performance.md tells what each is worth.
 PORTFOLIO: dict[str, Callable[[bool], Any]] = {
     "trees": _trees(),
-    "deep_trees": _trees(max_depth=8, subsample=0.65),
-    "mlp": _mlp(),
-    "linear": _linear,
-    "tabm": _tabm(),
     "shallow_trees": _trees(max_depth=3, learning_rate=0.1),
+    "mlp": _mlp(),
+    "tabm": _tabm(),
+    "linear": _linear,
     "random_trees": _trees(max_features=0.3, subsample=0.65),
     "resnet": _resnet(),
+    "deep_trees": _trees(max_depth=8, subsample=0.65),
 }
-_BALANCED = ("trees", "deep_trees", "mlp", "linear")
 _PRESETS: dict[str, tuple[str, ...]] = {
-    "fast": ("trees", "mlp", "linear"),
-    "balanced": _BALANCED,
-    "best": (*_BALANCED, *(name for name in PORTFOLIO if name not in _BALANCED)),
+    "fast": ("trees", "shallow_trees", "linear"),
+    "balanced": ("trees", "shallow_trees", "mlp", "tabm", "linear"),
+    "best": tuple(PORTFOLIO),
 }
 PRESETS = tuple(_PRESETS)
+# Of more rows, five fits of it take minutes.
+_MOST_ROWS = {"tabm": 4000}
 
 
 def default_members(*, preset: str = "balanced", classification: bool) -> Members:
@@ -64,7 +65,7 @@ def default_members(*, preset: str = "balanced", classification: bool) -> Member
     Parameters
     ----------
     preset : {"fast", "balanced", "best"}, default="balanced"
-        How many of them.
+        How many of them: "fast" has no net. On more than 4,000 rows a hybrid of "balanced" leaves ``tabm`` out.
     classification : bool
 
     Returns
@@ -77,6 +78,7 @@ def default_members(*, preset: str = "balanced", classification: bool) -> Member
     return [(name, PORTFOLIO[name](classification)) for name in _PRESETS[preset]]
 
 
-def optional_members(preset: str) -> frozenset[str]:
-    """Names of the members that are fitted only if there is time for them."""
-    return frozenset(_PRESETS[preset]) - frozenset(_BALANCED)
+def costly_members(n_rows: int) -> frozenset[str]:
+    """Names of the default members that "best" alone fits on so many rows, and with a time limit last."""
+    slow = {name for name, most in _MOST_ROWS.items() if n_rows > most}
+    return frozenset(PORTFOLIO) - frozenset(_PRESETS["balanced"]) | slow

@@ -19,34 +19,33 @@ from hybridlearn.cli import main
 from hybridlearn.datasets import load_mortgages
 from hybridlearn.ensemble import HybridClassifier, HybridRegressor, default_members
 from hybridlearn.ensemble._members import PRESETS
-from hybridlearn.nets import TabularMLPClassifier, TabularMLPRegressor
+from hybridlearn.nets import TabMClassifier, TabMRegressor, TabularMLPClassifier, TabularMLPRegressor
 from hybridlearn.table import TableEncoder
 from hybridlearn.trees import BoostedTreesClassifier, BoostedTreesRegressor
 
+NAMES = ["trees", "shallow_trees", "mlp", "tabm", "linear"]
 SMALL_NET = {"hidden_layer_sizes": (8,), "max_epochs": 2}
 # Nobody's choice, made quick.
 QUICK_AUTO = {
     "cv": 2,
     "trees__n_estimators": 5,
-    "deep_trees__n_estimators": 5,
+    "shallow_trees__n_estimators": 5,
     "mlp__max_epochs": 2,
     "mlp__hidden_layer_sizes": (8,),
+    "tabm__max_epochs": 2,
+    "tabm__d_block": 8,
     "random_state": 0,
 }
 
 
 @pytest.mark.parametrize("cls", [HybridClassifier, HybridRegressor])
-def test_default_members_are_two_boosters_a_net_and_a_linear_model(cls: type) -> None:
+def test_default_members_are_two_boosters_two_nets_and_a_linear_model(cls: type) -> None:
     classification = cls is HybridClassifier
-    trees, deep, net, linear = (member for _, member in default_members(classification=classification))
-    assert [name for name, _ in default_members(classification=classification)] == [
-        "trees",
-        "deep_trees",
-        "mlp",
-        "linear",
-    ]
-    assert type(trees) is type(deep) is (BoostedTreesClassifier if classification else BoostedTreesRegressor)
-    assert trees.max_depth != deep.max_depth
+    trees, shallow, net, tabm, linear = (member for _, member in default_members(classification=classification))
+    assert [name for name, _ in default_members(classification=classification)] == NAMES
+    assert type(trees) is type(shallow) is (BoostedTreesClassifier if classification else BoostedTreesRegressor)
+    assert trees.max_depth > shallow.max_depth
+    assert type(tabm) is (TabMClassifier if classification else TabMRegressor)
     assert type(net) is (TabularMLPClassifier if classification else TabularMLPRegressor)
     assert isinstance(linear[-1], LogisticRegression if classification else RidgeCV)
     assert isinstance(linear[0], TableEncoder)
@@ -57,10 +56,20 @@ def test_auto_fits_a_mixed_frame(mixed, cls: type) -> None:
     frame, y = mixed
     frame = frame.assign(when=pd.Timestamp("2020-01-01") + pd.to_timedelta(np.arange(160), unit="D"))
     hybrid = cls().set_params(**QUICK_AUTO).fit(frame, y)
-    assert hybrid.weights_.index.tolist() == ["trees", "deep_trees", "mlp", "linear"]
+    assert hybrid.weights_.index.tolist() == NAMES
     assert hybrid.feature_names_in_.tolist() == frame.columns.tolist()
     assert hybrid.n_features_in_ == 5
-    assert {model.device for models in hybrid.estimators_[:3] for model in models} == {"auto"}
+    assert {model.device for models in hybrid.estimators_[:4] for model in models} == {"auto"}
+
+
+def test_on_many_rows_the_slow_members_of_auto_are_left_out_unless_they_are_asked_for() -> None:
+    hybrid = HybridClassifier()
+    assert [name for name, _ in hybrid._members(4000)] == NAMES
+    assert [name for name, _ in hybrid._members(4001)] == [name for name in NAMES if name != "tabm"]
+    assert len(HybridClassifier(preset="best")._members(10**6)) == len(
+        default_members(preset="best", classification=True)
+    )
+    assert [name for name, _ in hybrid.set_params(tabm__k=4)._members(4001)] == NAMES
 
 
 def test_members_of_auto_are_read_without_being_written_out() -> None:
@@ -80,7 +89,7 @@ def test_a_parameter_of_a_member_of_auto_is_set_by_name() -> None:
     assert hybrid.get_params()["linear__model__C"] == 7.0
     assert hybrid.get_params()["trees__learning_rate"] == HybridClassifier().get_params()["trees__learning_rate"]
     assert hybrid.cv == 3
-    assert [name for name, _ in hybrid.estimators] == ["trees", "deep_trees", "mlp", "linear"]
+    assert [name for name, _ in hybrid.estimators] == NAMES
     copy = clone(hybrid)
     assert copy.get_params()["mlp__learning_rate"] == 0.1
     assert copy.get_params()["mlp"] is not hybrid.get_params()["mlp"]
@@ -201,7 +210,7 @@ def test_a_pickle_keeps_table_ledger_and_board(mixed) -> None:
 
 
 def test_a_notebook_is_shown_the_members() -> None:
-    for estimators, names in [("auto", ["trees", "deep_trees", "mlp", "linear"]), ([("mine", GaussianNB())], ["mine"])]:
+    for estimators, names in [("auto", NAMES), ([("mine", GaussianNB())], ["mine"])]:
         html = HybridClassifier(estimators=estimators)._repr_html_()
         assert "HybridClassifier" in html
         assert all(f"<label>{name}" in html for name in names)
