@@ -150,14 +150,13 @@ def _estimator(arguments: argparse.Namespace, target: _Target) -> Any:
     import hybridlearn
 
     kind = hybridlearn.HybridClassifier if target.is_classification else hybridlearn.HybridRegressor
-    optional = {"checkpoint": arguments.checkpoint, "time_limit": arguments.time_limit}
+    names = ("preset", "checkpoint", "time_limit")
     return kind(
-        preset=arguments.preset,
         device=arguments.device,
         n_jobs=arguments.jobs,
         random_state=arguments.seed,
         verbose=1,
-        **{name: value for name, value in optional.items() if value is not None},
+        **{name: value for name in names if (value := getattr(arguments, name)) is not None},
     )
 
 

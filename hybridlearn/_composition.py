@@ -91,13 +91,13 @@ class BaseComposed(BaseComposition):
         parameter = self._parts_parameter
         # which default parts there are may hang on what is set with them
         asked = copy(self)
-        vars(asked).update({name: value for name, value in params.items() if name in vars(self)})
+        asked.__dict__.update({name: value for name, value in params.items() if name in vars(self)})
         if isinstance(getattr(asked, parameter), str):
             defaults = asked._default_parts()
             if any(key.partition("__")[0] in dict(defaults) for key in params):
                 params[parameter] = defaults
         asked._set_params(parameter, **params)
-        vars(self).update(vars(asked))
+        self.__dict__.update(vars(asked))
         return self
 
     def _sk_visual_block_(self) -> Any:
