@@ -93,7 +93,7 @@ class BaseComposed(BaseComposition):
         asked = copy(self)
         asked.__dict__.update({name: value for name, value in params.items() if name in vars(self)})
         if isinstance(getattr(asked, parameter), str):
-            defaults = asked._default_parts()
+            defaults = asked._known_parts()
             if any(key.partition("__")[0] in dict(defaults) for key in params):
                 params[parameter] = defaults
         asked._set_params(parameter, **params)
