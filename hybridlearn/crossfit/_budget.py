@@ -249,13 +249,13 @@ class Budget:
     def _needs(self, members: list[_Member]) -> float:
         """Seconds that members will need, an equal share of what is left at most: what they leave, others may take."""
         left = max(self.deadline.left(), 0.0)
+        members = [member for member in members if not member.is_extra]
         share = left / (len(members) + 1)
         return sum(
             min(share, _SLACK * member.at_ease(self.n_workers))
             for member in members
-            if not member.is_extra
             # of who will be skipped, nothing; of who is not known, the most
-            and (member.has_limit or member.pace is None or member.seconds(self.n_workers) <= left)
+            if member.has_limit or member.pace is None or member.seconds(self.n_workers) <= left
         )
 
     def _run(self, member: _Member, size: int, until: Deadline, *, is_needed: bool) -> Iterator[tuple[int, Outcome]]:

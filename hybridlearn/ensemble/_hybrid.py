@@ -29,6 +29,7 @@ class BaseOfMembers(BaseComposed, BaseEnsemble):
 
     _is_classifier: ClassVar[bool]
     _parts_parameter = "estimators"
+    # of the families that do not have it as a parameter
     preset: str = "balanced"
     _parameter_constraints: ClassVar[dict] = {
         **BaseEnsemble._parameter_constraints,

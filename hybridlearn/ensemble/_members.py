@@ -10,18 +10,10 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.pipeline import Pipeline
 
-from hybridlearn.nets import (
-    TabMClassifier,
-    TabMRegressor,
-    TabularMLPClassifier,
-    TabularMLPRegressor,
-    TabularResNetClassifier,
-    TabularResNetRegressor,
-)
+from hybridlearn import nets
+from hybridlearn.ensemble._base import Members
 from hybridlearn.table import TableEncoder
 from hybridlearn.trees import BoostedTreesClassifier, BoostedTreesRegressor
-
-Members = list[tuple[str, Any]]
 
 
 def _one_of(classifier: type, regressor: type, **params: Any) -> Callable[[bool], Any]:
@@ -34,9 +26,9 @@ def _linear(classification: bool) -> Pipeline:
 
 
 _trees = partial(_one_of, BoostedTreesClassifier, BoostedTreesRegressor)
-_mlp = partial(_one_of, TabularMLPClassifier, TabularMLPRegressor)
-_tabm = partial(_one_of, TabMClassifier, TabMRegressor)
-_resnet = partial(_one_of, TabularResNetClassifier, TabularResNetRegressor)
+_mlp = partial(_one_of, nets.TabularMLPClassifier, nets.TabularMLPRegressor)
+_tabm = partial(_one_of, nets.TabMClassifier, nets.TabMRegressor)
+_resnet = partial(_one_of, nets.TabularResNetClassifier, nets.TabularResNetRegressor)
 
 # Settings that complement each other across tables: docs/performance.md tells what each is worth.
 PORTFOLIO: dict[str, Callable[[bool], Any]] = {

@@ -335,13 +335,10 @@ class BaseNet(CallbackSupportMixin, BaseTogether):
         return self._infer(X, "embed")
 
     def _infer(self, X: Any, method: str) -> np.ndarray:
-        inputs, device = self._read_inputs(X), resolve_device(self.device)
-        return infer(self.module_, inputs, device, method=method, dtype=self._inference_dtype)
-
-    def _read_inputs(self, X: Any) -> dict[str, Tensor]:
         check_is_fitted(self)
         table = self._read(X, reset=False)
-        return self._inputs(table, np.arange(len(table)))
+        inputs, device = self._inputs(table, np.arange(len(table))), resolve_device(self.device)
+        return infer(self.module_, inputs, device, method=method, dtype=self._inference_dtype)
 
     def plot_history(self, ax: Any = None) -> Any:
         """Draw the loss of each epoch on the rows that train and on those that stop.

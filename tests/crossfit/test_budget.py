@@ -166,6 +166,16 @@ def test_extras_that_there_is_no_time_for_are_left_out_without_a_warning(data: A
     assert all(oof.cut[name].startswith("skipped: some ") for name in ("slow", "net"))
 
 
+def test_extras_take_nothing_of_the_shares_of_the_others(data: Any) -> None:
+    core: Members = [(name, Limited(wants=100.0)) for name in ("one", "two")]
+    more: Members = [(name, Limited(wants=100.0)) for name in ("three", "four", "five")]
+    alone = fit(core, data, 60)
+    CLOCK.seconds = 0.0
+    beside = fit([*core, *more], data, 60, extras=["three", "four", "five"])
+    for name, _ in core:
+        assert limits_of(beside, name) == pytest.approx(limits_of(alone, name), rel=0.1)
+
+
 def test_where_all_are_extras_one_is_fitted(data: Any) -> None:
     oof = fit([("one", Limited(wants=10.0)), ("two", Slow(a_row=1.0))], data, 20, extras=["one", "two"])
     assert oof.members == ["one"]

@@ -103,7 +103,8 @@ def test_a_start_moves_every_output_of_the_module_alike(
     cls: type[BaseNet], numbers: np.ndarray, noisy: np.ndarray
 ) -> None:
     net = tiny(cls, max_epochs=1).fit(numbers, codes_of(noisy, 3))
-    inputs, start = net._read_inputs(numbers), torch.tensor(starts(3), dtype=torch.float32)
+    inputs = net._inputs(net._read(numbers, reset=False), np.arange(len(numbers)))
+    start = torch.tensor(starts(3), dtype=torch.float32)
     for training in (False, True):
         with torch.no_grad():
             plain, started = (
