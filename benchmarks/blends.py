@@ -15,7 +15,6 @@ import argparse
 import os
 import subprocess
 import sys
-import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -34,7 +33,7 @@ from sklearn.preprocessing import OneHotEncoder, SplineTransformer
 
 import hybridlearn as hl
 from hybridlearn._heads import probabilities
-from hybridlearn.crossfit import Ledger, OutOfFold, cross_fit
+from hybridlearn.crossfit import Ledger, OutOfFold, Running, begin, cross_fit, cross_fit_rows
 from hybridlearn.ensemble._assembly import assemble, blend_learner
 from hybridlearn.ensemble._members import PORTFOLIO, default_members
 from hybridlearn.table import TableEncoder
@@ -120,6 +119,7 @@ def margins(args: argparse.Namespace) -> None:
         command += ["--train-rows", str(args.train_rows), "--folds", str(args.folds)]
         command += ["--out", str(args.out), "--members", *args.members]
         command += ["--data", str(args.data)] if args.data else []
+        command += ["--features"] if args.features else []
         subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}, check=True)
 
 
@@ -129,25 +129,30 @@ def fit_all(args: argparse.Namespace, name: str, seed: int) -> None:
     X, X_test = parts_of(table, rows, test_rows)
     folder = args.out / f"{name}-{seed}"
     folder.mkdir(parents=True, exist_ok=True)
-    for member in args.members:
-        file, estimator = folder / f"{member}.npz", CANDIDATES[member](table.n_classes > 0)
-        if file.exists() or estimator is None:
-            continue
-        started = time.process_time()
+    wanted = {member: CANDIDATES[member](table.n_classes > 0) for member in args.members}
+    wanted = {name: own for name, own in wanted.items() if own is not None and not (folder / f"{name}.npz").exists()}
+    # with features all at once, lest each has its own made
+    parts = [list(wanted.items())] if args.features else [[one] for one in wanted.items()]
+    for members in filter(None, parts):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            oof = cross_fit([(member, estimator)], X, table.y[rows], cv=args.folds, random_state=seed)
-            seconds = time.process_time() - started
-            asked = np.mean([model.margin(X_test) for model in oof.models[member]], axis=0)
-        np.savez(file, out_of_fold=oof.margins[member], test=asked, seconds=seconds)
-        facts = {
-            "fold": oof.fold,
-            "target": oof.target,
-            "test_target": table.y[test_rows],
-            "n_classes": table.n_classes,
-        }
-        np.savez(folder / FACTS, **facts)
-        print(f"{name:20}seed {seed}  {member:16}{seconds:8.1f} s", flush=True)
+            oof = fitted(members, X, table.y[rows], args, seed)
+            asked = {own: np.mean([model.margin(X_test) for model in oof.models[own]], axis=0) for own in oof.members}
+        for member, seconds in oof.fit_seconds.items():
+            parts_of_it = {"out_of_fold": oof.margins[member], "test": asked[member], "seconds": seconds}
+            np.savez(folder / f"{member}.npz", **parts_of_it)
+            print(f"{name:20}seed {seed}  {member:16}{seconds:8.1f} s", flush=True)
+        facts = {"fold": oof.fold, "target": oof.target}
+        np.savez(folder / FACTS, test_target=table.y[test_rows], n_classes=table.n_classes, **facts)
+
+
+def fitted(members: list[tuple[str, Any]], X: pd.DataFrame, y: np.ndarray, args: argparse.Namespace, seed: int) -> Any:
+    """Cross-fit members, with `args.features` behind one builder of features a fold."""
+    if not args.features:
+        return cross_fit(members, X, y, cv=args.folds, random_state=seed)
+    rows, classes, splits, seed = begin(members, X, y, None, None, args.folds, seed)
+    how = {"weighted": False, "on_error": "raise", "running": Running(None), "on_fit": lambda name: None}
+    return cross_fit_rows(members, rows, splits, classes=classes, seed=seed, front=hl.FeatureBuilder(), **how)
 
 
 # blending, again and again
@@ -253,6 +258,7 @@ def main() -> None:
     fits.add_argument("--train-rows", type=int, default=MOST_TRAIN, help="at most")
     fits.add_argument("--folds", type=int, default=5)
     fits.add_argument("--members", nargs="*", choices=sorted(CANDIDATES), default=list(CANDIDATES))
+    fits.add_argument("--features", action="store_true", help='with features="auto" in front of all')
     fits.add_argument("--out", type=Path, default=Path("margins"))
     fits.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     blends = commands.add_parser("study")

@@ -9,6 +9,7 @@ from itertools import cycle
 from typing import Any
 
 import numpy as np
+from joblib import effective_n_jobs
 from sklearn.base import clone, is_classifier
 from tqdm import tqdm
 
@@ -29,12 +30,15 @@ from hybridlearn.crossfit._member import (
     takes_weights,
 )
 from hybridlearn.crossfit._out_of_fold import BLEND, OutOfFold
+from hybridlearn.crossfit._pace import LEAST_LIMIT, limited
 from hybridlearn.crossfit._running import Running, run_units
 from hybridlearn.crossfit._units import plan_units
 from hybridlearn.resampling import Resampling
 from hybridlearn.table import TrainingRows, read_raw_table, read_training_rows
 
 Members = Sequence[tuple[str, Any]]
+# Of the time, what a transformer in front of all members may take.
+_FRONT_SHARE = 0.2
 
 
 def cross_fit(
@@ -206,7 +210,13 @@ def cross_fit_rows(
         for _ in splits
     ]
     fronts = fit_fronts(
-        front, rows, splits, classification=classes is not None, weighted=weighted, rng=rng, n_jobs=running.n_jobs
+        _in_time(front, len(splits), running),
+        rows,
+        splits,
+        classification=classes is not None,
+        weighted=weighted,
+        rng=rng,
+        n_jobs=running.n_jobs,
     )
     fits = [
         FoldFit(name, estimator, *_weighted(own.rows, split, (weights or {}).get(name)), resampling=drawing)
@@ -246,6 +256,14 @@ def cross_fit_rows(
     if front is not None:
         record_fronts(oof.ledger, splits)
     return oof
+
+
+def _in_time(front: Any, n_folds: int, running: Running) -> Any:
+    """A transformer in front, told to take its share of the time that is left if it has a limit."""
+    if front is None or running.deadline is None:
+        return front
+    n_rounds = -(-n_folds // effective_n_jobs(running.n_jobs))
+    return limited(clone(front), max(_FRONT_SHARE * running.deadline.left() / n_rounds, LEAST_LIMIT))
 
 
 def _weighted(rows: TrainingRows, split: Split, weight: np.ndarray | None) -> tuple[TrainingRows, Split]:

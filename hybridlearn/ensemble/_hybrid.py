@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, ClassVar, Self
 
+from scipy import sparse
 from sklearn.base import clone
+from sklearn.utils import get_tags
 
 from hybridlearn._compat import HasMethods, StrOptions, integer
 from hybridlearn._composition import BaseComposed
@@ -22,6 +24,8 @@ from hybridlearn.resampling import SAMPLER_NAMES, Resampling
 
 SAMPLER_CONSTRAINT = [StrOptions(set(SAMPLER_NAMES)), HasMethods(["fit_resample"])]
 CV_CONSTRAINT = [integer(2), HasMethods(["split"]), list]
+# Rows by which features="auto" can judge features.
+_FEWEST_ROWS = 5000
 
 
 class BaseOfMembers(BaseComposed, BaseEnsemble):
@@ -107,7 +111,7 @@ class BaseHybrid(BaseOfMembers, BaseBlend):
         return clone(self).set_params(estimators=[(key, in_front(front, name, part)) for key, part in self._parts()])
 
 
-@leads_with(estimators="auto", preset="balanced", cv=5, final_estimator="greedy", features=None)
+@leads_with(estimators="auto", preset="balanced", cv=5, final_estimator="greedy", features="auto")
 class BaseFlagship(BaseHybrid):
     """A blend of members that may see the rows through a transformer, fitted on each fold's training part."""
 
@@ -120,33 +124,42 @@ class BaseFlagship(BaseHybrid):
     def _running_for(self, work: Work, n_members: int, share: float = 1.0) -> Running:
         return replace(super()._running_for(work, n_members, share), extras=self._costly_members(len(work.rows)))
 
-    def _front(self) -> Any:
-        """What members see the rows through, or None."""
-        return FeatureBuilder() if isinstance(self.features, str) else self.features
+    def _front(self, work: Work) -> Any:
+        """What members see these rows through, or None."""
+        if not isinstance(self.features, str):
+            return self.features
+        X = work.rows.X
+        # of others there may be no features, or members that fail on gaps in them
+        takes_features = not sparse.issparse(X) and all(
+            get_tags(member).input_tags.allow_nan for _, member in self._parts()
+        )
+        return FeatureBuilder() if takes_features and len(X) >= _FEWEST_ROWS else None
 
     def _inner_estimators(self) -> Members:
-        return super()._inner_estimators() if self.features is None else [(FRONT, self._front())]
+        return super()._inner_estimators() if self.features in (None, "auto") else [(FRONT, self.features)]
 
     def behind(self, front: Members, name: str) -> Self:
-        """As in the base."""
-        if self.features is not None:
+        """As in the base; "auto" leaves features to the steps."""
+        if self.features not in (None, "auto"):
             refuse_steps(self, front)
-        return super().behind(front, name)
+        own = super().behind(front, name)
+        return own if isinstance(self.cv, str) else own.set_params(features=None)
 
     def _resampling(self, work: Work) -> Resampling | None:
         return None
 
     def _learn(self, work: Work) -> None:
+        front = self._front(work)
         self._learn_blend(
             self._members(len(work.rows)),
             work,
             cv=self.cv,
             kind=self.final_estimator,
             resampling=self._resampling(work),
-            front=self._front(),
+            front=front,
         )
         one = next(iter(self.models_.values()))
-        self.features_ = None if self.features is None else [model.front for model in one]
+        self.features_ = None if front is None else [model.front for model in one]
 
 
 _PRESET = """
@@ -160,10 +173,12 @@ _PARAMETERS = (
     + CV
     + BLENDS
     + """
-    features : "auto", transformer or None, default=None
+    features : "auto", transformer or None, default="auto"
         What is put in front of the members, and fitted on the training part of each fold, once for all of them: it may
         look at the target. Weights, groups and times reach it where its ``fit_transform`` takes them by name. "auto" is
-        :class:`FeatureBuilder`, of which families of features stay that lower the loss of trees.
+        :class:`FeatureBuilder`, of which families of features stay that lower the loss of trees, of 5,000 rows or more
+        whose members all take missing values: of fewer rows, it is mostly chance which features help. Behind steps of
+        a :func:`make_tabular_pipeline` that look at the target it is None.
 """
 )
 _ATTRIBUTES = """
@@ -178,7 +193,7 @@ _RESAMPLE = """
 
 
 @hybrid_estimator(parameters=_PARAMETERS + _RESAMPLE, attributes=_ATTRIBUTES)
-@leads_with(estimators="auto", preset="balanced", cv=5, final_estimator="greedy", features=None, resample=None)
+@leads_with(estimators="auto", preset="balanced", cv=5, final_estimator="greedy", features="auto", resample=None)
 class HybridClassifier(HybridClassifierHead, BaseFlagship):
     """Nets, boosted trees and a linear model as one cross-fitted, calibrated classifier.
 

@@ -14,7 +14,8 @@ from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_is_fitted
 
-from hybridlearn._compat import StrOptions, integer
+from hybridlearn._clock import Deadline
+from hybridlearn._compat import StrOptions, integer, real
 from hybridlearn._fitting import whole_fit
 from hybridlearn._heads import ClassifierHead, RegressorHead
 from hybridlearn._random import RandomState, draw_seed
@@ -76,6 +77,9 @@ class FeatureBuilder(TransformerMixin, BaseEstimator):
     task : {"auto", "classification", "regression"}, default="auto"
         "auto" takes text, booleans, categories, two numbers, and whole numbers of at most 100 values of an integer type
         for classes.
+    time_limit : float or None, default=None
+        Seconds after which no more families are judged: those stay that have not been left out, where it is known that
+        they help together, else none. The features of the table are made in any case.
     random_state : int, RandomState or None, default=None
         Decides folds and samples.
 
@@ -120,6 +124,7 @@ class FeatureBuilder(TransformerMixin, BaseEstimator):
         "select": [StrOptions({"auto"}), None],
         "max_pairs": [integer(1)],
         "task": [StrOptions({"auto", "classification", "regression"})],
+        "time_limit": [real(0, closed="neither"), None],
         "random_state": ["random_state"],
     }
 
@@ -130,12 +135,14 @@ class FeatureBuilder(TransformerMixin, BaseEstimator):
         select: str | None = "auto",
         max_pairs: int = 20,
         task: str = "auto",
+        time_limit: float | None = None,
         random_state: RandomState = None,
     ):
         self.families = families
         self.select = select
         self.max_pairs = max_pairs
         self.task = task
+        self.time_limit = time_limit
         self.random_state = random_state
 
     @whole_fit
@@ -248,6 +255,7 @@ class FeatureBuilder(TransformerMixin, BaseEstimator):
         self, X: Any, y: Any, sample_weight: Any, **structure: Any
     ) -> tuple[pd.DataFrame, TrainingRows, np.ndarray]:
         """The table, the rows that were learned from, and their features."""
+        deadline = Deadline.after(self.time_limit)
         wanted = self._wanted()
         classification = _is_classification(self.task, y)
         # what owns the target has the name that errors are to tell
@@ -262,8 +270,9 @@ class FeatureBuilder(TransformerMixin, BaseEstimator):
         rows, table = replace(rows, X=self.schema_.settled(rows.X)), self.schema_.settled(table)
         judged = None
         if self.select is not None:
-            builder = clone(self).set_params(select=None, task="classification" if classification else "regression")
-            judged = judge_families(builder, rows, len(classes), weighted=weighted, seed=seed)
+            task = "classification" if classification else "regression"
+            builder = clone(self).set_params(select=None, task=task, time_limit=None)
+            judged = judge_families(builder, rows, len(classes), weighted=weighted, seed=seed, deadline=deadline)
             # where nothing can be judged, nothing has earned its place
             wanted = [] if judged is None else [name for name in wanted if name in judged.kept]
         seen = Seen(self.schema_, rows.X)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from hybridlearn._clock import Deadline
 from hybridlearn._row_losses import row_losses
 from hybridlearn._splits import Split
 from hybridlearn.crossfit import FoldFit, MemberError, fit_fold, fit_fronts, sample_of
@@ -23,7 +25,7 @@ _MANY_ROWS, _MORE_SPLITS, _N_REPEATS = 3000, 5, 2
 # Of more classes than this, rows are fewer in proportion: each class is a tree a round.
 _MANY_CLASSES = 8
 # Rounds of a fast member at most, of one of many classes, and of none fewer.
-_MOST_ROUNDS, _MOST_TREES, _FEWEST_ROUNDS = 300, 600, 25
+_MOST_ROUNDS, _MOST_TREES, _FEWEST_ROUNDS = 150, 300, 25
 
 
 def fast_trees(n_classes: int, seed: int) -> Any:
@@ -31,7 +33,11 @@ def fast_trees(n_classes: int, seed: int) -> Any:
     many = n_classes > 2
     n_rounds = max(_FEWEST_ROUNDS, _MOST_TREES // n_classes) if many else _MOST_ROUNDS
     kind = BoostedTreesClassifier if n_classes else BoostedTreesRegressor
-    return kind(n_estimators=n_rounds, learning_rate=0.2 if many else 0.1, n_iter_no_change=15, random_state=seed)
+    return kind(n_estimators=n_rounds, learning_rate=0.4 if many else 0.2, n_iter_no_change=8, random_state=seed)
+
+
+class OutOfTimeError(Exception):
+    """No more families are judged."""
 
 
 @dataclass(frozen=True)
@@ -68,9 +74,12 @@ class _Bench:
     n_classes: int
     weighted: bool
     seed: int
+    deadline: Deadline | None = None
 
     def losses(self, chosen: Sequence[str]) -> np.ndarray:
         """Loss of each row that is in a test part, with the features of some families: the mean over these parts."""
+        if self.deadline is not None and self.deadline.is_over:
+            raise OutOfTimeError
         total, count = np.zeros(self.n_rows), np.zeros(self.n_rows)
         for k, (_, test) in enumerate(self.splits):
             total[test] += self._losses(k, chosen)
@@ -92,7 +101,9 @@ class _Bench:
         return row_losses(outcome.margin, few.target[split[1]], classification=self.n_classes > 0)
 
 
-def judge_families(builder: Any, rows: TrainingRows, n_classes: int, *, weighted: bool, seed: int) -> Judged | None:
+def judge_families(
+    builder: Any, rows: TrainingRows, n_classes: int, *, weighted: bool, seed: int, deadline: Deadline | None = None
+) -> Judged | None:
     """Fit a builder of all features inside folds, and see which families help.
 
     From all of them the one is left out without which the mean loss is least, again and again, as long as it does not
@@ -108,6 +119,8 @@ def judge_families(builder: Any, rows: TrainingRows, n_classes: int, *, weighted
         0 in regression.
     weighted : bool
     seed : int
+    deadline : Deadline, optional
+        When it comes, those stay that have not been left out, where they are known to help together; else none.
 
     Returns
     -------
@@ -128,7 +141,7 @@ def judge_families(builder: Any, rows: TrainingRows, n_classes: int, *, weighted
         noisy, made = _with_noise(front.rows.X, [name for own in names.values() for name in own], rng)
         fronted.append(replace(front.rows, X=noisy))
         names[NOISE] = made
-    bench = _Bench(fronted, families, splits, len(few), n_classes, weighted, seed)
+    bench = _Bench(fronted, families, splits, len(few), n_classes, weighted, seed, deadline)
     is_judged = np.isin(np.arange(len(few)), np.concatenate([test for _, test in splits]))
     return _judged(bench, few.weight[is_judged])
 
@@ -155,16 +168,20 @@ def _judged(bench: _Bench, weight: np.ndarray) -> Judged:
     n_features = {name: max(len(own[name]) for own in bench.families) for name in bench.families[0]}
     kept = [name for name, n in n_features.items() if n and name != NOISE]
     worth: dict[str, tuple[float, float]] = {}
-    if kept:
-        plain, losses = bench.losses([]), bench.losses(kept)
-        worth[NOISE] = _gain(plain, bench.losses([NOISE]), weight)
-    while kept:
-        without = {name: bench.losses([other for other in kept if other != name]) for name in kept}
-        worth |= {name: _gain(without[name], losses, weight) for name in kept}
-        worst = min(kept, key=lambda name: worth[name][0])
-        if worth[worst][0] > 0:
-            break
-        kept, losses = [name for name in kept if name != worst], without[worst]
+    try:
+        if kept:
+            plain, losses = bench.losses([]), bench.losses(kept)
+            worth[NOISE] = _gain(plain, bench.losses([NOISE]), weight)
+    except OutOfTimeError:
+        kept = []
+    with suppress(OutOfTimeError):
+        while kept:
+            without = {name: bench.losses([other for other in kept if other != name]) for name in kept}
+            worth |= {name: _gain(without[name], losses, weight) for name in kept}
+            worst = min(kept, key=lambda name: worth[name][0])
+            if worth[worst][0] > 0:
+                break
+            kept, losses = [name for name in kept if name != worst], without[worst]
     if kept:
         gain, error = worth[TOGETHER] = _gain(plain, losses, weight)
         if gain <= max(error, worth[NOISE][0]):

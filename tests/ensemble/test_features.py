@@ -26,6 +26,7 @@ from hybridlearn import (
     make_tabular_pipeline,
 )
 from hybridlearn.crossfit import MemberError
+from hybridlearn.ensemble import _hybrid
 from hybridlearn.table import TableEncoder
 
 TREES = BoostedTreesClassifier(n_estimators=5, learning_rate=0.3)
@@ -160,10 +161,23 @@ def test_regression_with_whole_numbers_is_no_classification(mixed: Any) -> None:
     assert not any("[" in name for front in fitted.features_ for name in front.names_by_family_["target"])
 
 
-def test_auto_selects_inside_each_fold(mixed: Any) -> None:
+def test_auto_selects_inside_each_fold(mixed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     X, y = mixed
-    fitted = hybrid(estimators=MEMBERS[:1], features="auto", cv=2).fit(X, y)
+    monkeypatch.setattr(_hybrid, "_FEWEST_ROWS", len(X))
+    fitted = hybrid(estimators=MEMBERS[:1], cv=2).fit(X, y)
     assert all(front.select == "auto" and len(front.report_) for front in fitted.features_)
+    # in front of members that would fail on gaps, of few rows and behind steps that look at the target there is none
+    numbers = X[["a", "flag"]].fillna(0)
+    assert hybrid(estimators=[("linear", LogisticRegression())], cv=2).fit(numbers, y).features_ is None
+    assert make_tabular_pipeline(MixedSMOTE(), hybrid(cv=2)).fit(X, y)[-1].features_ is None
+    monkeypatch.setattr(_hybrid, "_FEWEST_ROWS", len(X) + 1)
+    assert hybrid(estimators=MEMBERS[:1], cv=2).fit(X, y).features_ is None
+
+
+def test_features_take_their_share_of_the_time(mixed: Any) -> None:
+    X, y = mixed
+    fitted = hybrid(estimators=MEMBERS[:1], features=FeatureBuilder(), cv=2, time_limit=60).fit(X, y)
+    assert all(0 < front.time_limit < 0.1 * 60 for front in fitted.features_)
 
 
 def test_resampling_comes_after_it(mixed: Any) -> None:

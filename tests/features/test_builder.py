@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from hybridlearn import (
     BoostedTreesClassifier,
     FeatureBuilder,
     HybridClassifier,
+    _clock,
     load,
     make_tabular_pipeline,
     save,
@@ -104,6 +106,18 @@ def test_a_family_that_helps_stays_and_noise_does_not() -> None:
 
 
 # what a row may know
+
+
+def test_what_is_kept_when_time_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    X, y = mixed(3200)
+    limited = FeatureBuilder(families=["counts", "crosses", "numbers"], time_limit=4, random_state=0)
+    assert clone(limited).set_params(time_limit=1e-9).fit(X, y).families_ == []
+    # asked for the fourth time: it is known that all together help, not which of them
+    moments = count()
+    monkeypatch.setattr(_clock, "now", lambda: float(next(moments)))
+    limited.fit(X, y)
+    assert limited.families_ == ["counts", "crosses", "numbers"]
+    assert limited.report_["gain"].notna().tolist() == [False, False, False, True, True]
 
 
 def test_a_row_does_not_know_its_own_target(monkeypatch: pytest.MonkeyPatch) -> None:
