@@ -80,7 +80,7 @@ class BaseBoosting(BaseOfMembers):
 
     def _learn(self, work: Work) -> None:
         work, splits = self._splits(work, self.cv)
-        members = self._members(len(work.rows))
+        members = self._members(work)
         warn_unweighted(members, work.weighted)
         is_covered = len(np.concatenate([test for _, test in splits])) == len(work.rows)
         parts = splits if is_covered else [*splits, (np.arange(len(work.rows)), np.empty(0, dtype=np.int64))]

@@ -53,13 +53,14 @@ class BaseOfMembers(BaseComposed, BaseEnsemble):
     def _check_parameters(self) -> None:
         self._check_parts()
 
-    def _costly_members(self, n_rows: int) -> frozenset[str]:
-        """Names of the members that nobody has asked for by name and that take long on so many rows."""
-        return costly_members(n_rows) if isinstance(self.estimators, str) else frozenset()
+    def _costly_members(self, work: Work) -> frozenset[str]:
+        """Names of the members that nobody has asked for by name and that take long on these rows."""
+        n_classes = 0 if work.classes is None else len(work.classes)
+        return costly_members(len(work.rows), n_classes) if isinstance(self.estimators, str) else frozenset()
 
-    def _members(self, n_rows: int) -> Members:
-        """The members as they are fitted on so many rows."""
-        left_out = frozenset() if self.preset == "best" else self._costly_members(n_rows)
+    def _members(self, work: Work) -> Members:
+        """The members as they are fitted on these rows."""
+        left_out = frozenset() if self.preset == "best" else self._costly_members(work)
         return [(name, self._on_device(member)) for name, member in self._parts() if name not in left_out]
 
 
@@ -122,7 +123,7 @@ class BaseFlagship(BaseHybrid):
     }
 
     def _running_for(self, work: Work, n_members: int, share: float = 1.0) -> Running:
-        return replace(super()._running_for(work, n_members, share), extras=self._costly_members(len(work.rows)))
+        return replace(super()._running_for(work, n_members, share), extras=self._costly_members(work))
 
     def _front(self, work: Work) -> Any:
         """What members see these rows through, or None."""
@@ -133,7 +134,8 @@ class BaseFlagship(BaseHybrid):
         takes_features = not sparse.issparse(X) and all(
             get_tags(member).input_tags.allow_nan for _, member in self._parts()
         )
-        return FeatureBuilder() if takes_features and len(X) >= _FEWEST_ROWS else None
+        is_worth_it = len(X) >= _FEWEST_ROWS and self.preset != "fast"
+        return FeatureBuilder() if takes_features and is_worth_it else None
 
     def _inner_estimators(self) -> Members:
         return super()._inner_estimators() if self.features in (None, "auto") else [(FRONT, self.features)]
@@ -151,7 +153,7 @@ class BaseFlagship(BaseHybrid):
     def _learn(self, work: Work) -> None:
         front = self._front(work)
         self._learn_blend(
-            self._members(len(work.rows)),
+            self._members(work),
             work,
             cv=self.cv,
             kind=self.final_estimator,
@@ -177,8 +179,8 @@ _PARAMETERS = (
         What is put in front of the members, and fitted on the training part of each fold, once for all of them: it may
         look at the target. Weights, groups and times reach it where its ``fit_transform`` takes them by name. "auto" is
         :class:`FeatureBuilder`, of which families of features stay that lower the loss of trees, of 5,000 rows or more
-        whose members all take missing values: of fewer rows, it is mostly chance which features help. Behind steps of
-        a :func:`make_tabular_pipeline` that look at the target it is None.
+        whose members all take missing values: of fewer rows, it is mostly chance which features help. With
+        ``preset="fast"``, and behind steps of a :func:`make_tabular_pipeline` that look at the target, it is None.
 """
 )
 _ATTRIBUTES = """

@@ -33,22 +33,25 @@ _resnet = partial(_one_of, nets.TabularResNetClassifier, nets.TabularResNetRegre
 # Settings that complement each other across tables: docs/performance.md tells what each is worth.
 PORTFOLIO: dict[str, Callable[[bool], Any]] = {
     "trees": _trees(),
-    "shallow_trees": _trees(max_depth=3, learning_rate=0.1),
+    "random_trees": _trees(
+        n_estimators=2000, learning_rate=0.03, max_features=0.3, subsample=0.65, n_iter_no_change=80
+    ),
     "mlp": _mlp(),
     "tabm": _tabm(),
     "linear": _linear,
-    "random_trees": _trees(max_features=0.3, subsample=0.65),
+    "shallow_trees": _trees(max_depth=3, learning_rate=0.1),
     "resnet": _resnet(),
     "deep_trees": _trees(max_depth=8, subsample=0.65),
 }
 _PRESETS: dict[str, tuple[str, ...]] = {
-    "fast": ("trees", "shallow_trees", "linear"),
-    "balanced": ("trees", "shallow_trees", "mlp", "tabm", "linear"),
+    "fast": ("trees", "random_trees", "linear"),
+    "balanced": ("trees", "random_trees", "mlp", "tabm", "linear"),
     "best": tuple(PORTFOLIO),
 }
 PRESETS = tuple(_PRESETS)
-# Of more rows, five fits of it take minutes.
+# Of more rows, five fits of TabM take minutes; of more rows times classes, so do five of small steps.
 _MOST_ROWS = {"tabm": 4000}
+_MOST_CELLS = {"random_trees": 40_000}
 
 
 def default_members(*, preset: str = "balanced", classification: bool) -> Members:
@@ -57,7 +60,8 @@ def default_members(*, preset: str = "balanced", classification: bool) -> Member
     Parameters
     ----------
     preset : {"fast", "balanced", "best"}, default="balanced"
-        How many of them: "fast" has no net. On more than 4,000 rows a hybrid of "balanced" leaves ``tabm`` out.
+        How many of them: "fast" has no net. Unless it is "best", a hybrid leaves out ``tabm`` of more than 4,000 rows,
+        and ``random_trees`` of more than two classes whose number times that of the rows is above 40,000.
     classification : bool
 
     Returns
@@ -70,7 +74,9 @@ def default_members(*, preset: str = "balanced", classification: bool) -> Member
     return [(name, PORTFOLIO[name](classification)) for name in _PRESETS[preset]]
 
 
-def costly_members(n_rows: int) -> frozenset[str]:
+def costly_members(n_rows: int, n_classes: int) -> frozenset[str]:
     """Names of the default members that "best" alone fits on so many rows, and with a time limit last."""
     slow = {name for name, most in _MOST_ROWS.items() if n_rows > most}
+    if n_classes > 2:
+        slow |= {name for name, most in _MOST_CELLS.items() if n_rows * n_classes > most}
     return frozenset(PORTFOLIO) - frozenset(_PRESETS["balanced"]) | slow

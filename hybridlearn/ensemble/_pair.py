@@ -12,9 +12,9 @@ from hybridlearn._docs import also_takes, shares_doc
 
 ESTIMATORS = """
     estimators : "auto" or list of (str, estimator), default="auto"
-        The members: any scikit-learn estimators, pipelines included. "auto" takes two boosted trees of different
-        shape (``trees``, ``shallow_trees``), two nets (``mlp``, and up to 4,000 rows ``tabm``) and a regularised linear
-        model (``linear``). Nested parameters are reached by name, e.g. ``mlp__learning_rate``; to set one writes the
+        The members: any scikit-learn estimators, pipelines included. "auto" takes two boosted trees
+        (``trees``, ``random_trees``), two nets (``mlp``, and up to 4,000 rows ``tabm``) and a regularised linear model
+        (``linear``). Nested parameters are reached by name, e.g. ``mlp__learning_rate``; to set one writes the
         list out.
 """
 CV = """

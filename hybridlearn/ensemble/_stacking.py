@@ -88,7 +88,7 @@ class BaseStacking(BaseHybrid):
             self._finish(self._assemble(oof, work), oof.models)
             return
         work, splits = self._splits(work, self.cv)
-        members = self._members(len(work.rows))
+        members = self._members(work)
         # two layers of all folds, and before them two of all but one
         n_fits = len(splits) if self.layers == 1 else 4 * len(splits) - 2
         with self._progress(n_fits * len(members)) as progress:

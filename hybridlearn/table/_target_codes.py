@@ -10,7 +10,6 @@ from sklearn.model_selection import PredefinedSplit
 from sklearn.preprocessing import TargetEncoder
 
 from hybridlearn._splits import Split, folds
-from hybridlearn.table._schema import UNSEEN
 from hybridlearn.table._training_rows import TrainingRows
 
 _N_FOLDS = 5
@@ -60,11 +59,11 @@ def fit_target_codes(
 
 
 def target_codes(encoder: TargetEncoder, codes: np.ndarray) -> np.ndarray:
-    """Codes of new rows, shape (n_rows, n_encoded), float64; a level that was not seen has a missing one."""
-    coded = encoder.transform(codes)
-    n_repeats = coded.shape[1] // codes.shape[1]
-    coded[np.repeat(codes == UNSEEN, n_repeats, axis=1)] = np.nan
-    return coded
+    """Codes of new rows, shape (n_rows, n_encoded), float64.
+
+    A level that was not seen has the mean of all targets, as a training row has whose level no other fold holds.
+    """
+    return encoder.transform(codes)
 
 
 def _one_at_a_time(splits: list[Split], n_rows: int) -> PredefinedSplit:

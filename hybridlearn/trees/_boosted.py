@@ -22,13 +22,16 @@ from hybridlearn.trees._encoding import TreeEncoder
 from hybridlearn.trees._monotone import monotone_constraints
 from hybridlearn.trees._time import InTime, SearchInTime
 
+# Shrinkage of each round where nobody has set it.
+_RATE, _RATE_OF_MANY_CLASSES, _MANY_CLASSES = 0.05, 0.1, 10
+
 
 class BaseBoostedTrees(CallbackSupportMixin, BaseEstimator):
     """Parameters, encoding, inner split and training of a booster; the heads name the loss."""
 
     _parameter_constraints: ClassVar[dict] = {
         "n_estimators": [integer(1)],
-        "learning_rate": [real(0, closed="neither")],
+        "learning_rate": [real(0, closed="neither"), StrOptions({"auto"})],
         "max_depth": [integer(0)],
         "max_leaf_nodes": [integer(0)],
         "min_child_weight": [real(0, closed="left")],
@@ -52,7 +55,7 @@ class BaseBoostedTrees(CallbackSupportMixin, BaseEstimator):
         self,
         *,
         n_estimators: int = 1000,
-        learning_rate: float = 0.05,
+        learning_rate: float | str = "auto",
         max_depth: int = 6,
         max_leaf_nodes: int = 0,
         min_child_weight: float = 1.0,
@@ -277,7 +280,7 @@ class BaseBoostedTrees(CallbackSupportMixin, BaseEstimator):
         params = {
             **self._objective_params(),
             "tree_method": "hist",
-            "learning_rate": self.learning_rate,
+            "learning_rate": self._shrinkage,
             "max_depth": self.max_depth,
             "max_leaves": self.max_leaf_nodes,
             "grow_policy": "lossguide" if self.max_leaf_nodes else "depthwise",
@@ -294,6 +297,12 @@ class BaseBoostedTrees(CallbackSupportMixin, BaseEstimator):
             constraints = monotone_constraints(self.monotonic_cst, encoder.schema, n_encoded)
             params["monotone_constraints"] = constraints
         return params
+
+    @property
+    def _shrinkage(self) -> float:
+        if isinstance(self.learning_rate, str):
+            return _RATE_OF_MANY_CLASSES if self._n_outputs > _MANY_CLASSES else _RATE
+        return self.learning_rate
 
     @property
     def _n_threads(self) -> int:
@@ -324,8 +333,8 @@ class _RoundHook(xgb.callback.TrainingCallback):
 _PARAMETERS = """
     n_estimators : int, default=1000
         Upper bound of boosting rounds.
-    learning_rate : float, default=0.05
-        Shrinkage of each round.
+    learning_rate : float or "auto", default="auto"
+        Shrinkage of each round. "auto" is 0.05, and 0.1 of more than ten classes, of which each has a tree in a round.
     max_depth : int, default=6
         Depth of a tree; 0 is unbounded.
     max_leaf_nodes : int, default=0

@@ -9,10 +9,10 @@ from hybridlearn.table import Schema, TrainingRows, fit_target_codes, target_cod
 
 
 class TreeEncoder:
-    """Numbers as they are; few levels one-hot; many levels as cross-fitted target codes; unseen levels missing.
+    """Numbers as they are; few levels one-hot; many levels as cross-fitted target codes.
 
-    A missing level of a one-hot column is missing in each of its columns; of a target-coded one it is a level of
-    its own: see :func:`hybridlearn.table.fit_target_codes`.
+    A missing or unseen level of a one-hot column is missing in each of its columns; of a target-coded one, a missing
+    level is a level of its own, and an unseen one is average: see :func:`hybridlearn.table.fit_target_codes`.
 
     Parameters
     ----------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -23,13 +24,13 @@ from hybridlearn.nets import TabMClassifier, TabMRegressor, TabularMLPClassifier
 from hybridlearn.table import TableEncoder
 from hybridlearn.trees import BoostedTreesClassifier, BoostedTreesRegressor
 
-NAMES = ["trees", "shallow_trees", "mlp", "tabm", "linear"]
+NAMES = ["trees", "random_trees", "mlp", "tabm", "linear"]
 SMALL_NET = {"hidden_layer_sizes": (8,), "max_epochs": 2}
 # Nobody's choice, made quick.
 QUICK_AUTO = {
     "cv": 2,
     "trees__n_estimators": 5,
-    "shallow_trees__n_estimators": 5,
+    "random_trees__n_estimators": 5,
     "mlp__max_epochs": 2,
     "mlp__hidden_layer_sizes": (8,),
     "tabm__max_epochs": 2,
@@ -41,10 +42,10 @@ QUICK_AUTO = {
 @pytest.mark.parametrize("cls", [HybridClassifier, HybridRegressor])
 def test_default_members_are_two_boosters_two_nets_and_a_linear_model(cls: type) -> None:
     classification = cls is HybridClassifier
-    trees, shallow, net, tabm, linear = (member for _, member in default_members(classification=classification))
+    trees, random, net, tabm, linear = (member for _, member in default_members(classification=classification))
     assert [name for name, _ in default_members(classification=classification)] == NAMES
-    assert type(trees) is type(shallow) is (BoostedTreesClassifier if classification else BoostedTreesRegressor)
-    assert trees.max_depth > shallow.max_depth
+    assert type(trees) is type(random) is (BoostedTreesClassifier if classification else BoostedTreesRegressor)
+    assert trees.max_features > random.max_features
     assert type(tabm) is (TabMClassifier if classification else TabMRegressor)
     assert type(net) is (TabularMLPClassifier if classification else TabularMLPRegressor)
     assert isinstance(linear[-1], LogisticRegression if classification else RidgeCV)
@@ -62,14 +63,20 @@ def test_auto_fits_a_mixed_frame(mixed, cls: type) -> None:
     assert {model.device for models in hybrid.estimators_[:4] for model in models} == {"auto"}
 
 
-def test_on_many_rows_the_slow_members_of_auto_are_left_out_unless_they_are_asked_for() -> None:
+def fitted_members(hybrid: HybridClassifier, n_rows: int, n_classes: int = 2) -> list[str]:
+    work = SimpleNamespace(rows=range(n_rows), classes=np.arange(n_classes))
+    return [name for name, _ in hybrid._members(work)]
+
+
+def test_the_slow_members_of_auto_are_left_out_unless_they_are_asked_for() -> None:
     hybrid = HybridClassifier()
-    assert [name for name, _ in hybrid._members(4000)] == NAMES
-    assert [name for name, _ in hybrid._members(4001)] == [name for name in NAMES if name != "tabm"]
-    assert len(HybridClassifier(preset="best")._members(10**6)) == len(
-        default_members(preset="best", classification=True)
-    )
-    assert [name for name, _ in hybrid.set_params(tabm__k=4)._members(4001)] == NAMES
+    assert fitted_members(hybrid, 4000) == NAMES
+    assert fitted_members(hybrid, 4001) == [name for name in NAMES if name != "tabm"]
+    assert fitted_members(hybrid, 4000, 10) == NAMES
+    assert fitted_members(hybrid, 4000, 11) == [name for name in NAMES if name != "random_trees"]
+    best = [name for name, _ in default_members(preset="best", classification=True)]
+    assert fitted_members(HybridClassifier(preset="best"), 10**6, 11) == best
+    assert fitted_members(hybrid.set_params(tabm__k=4), 4001) == NAMES
 
 
 def test_members_of_auto_are_read_without_being_written_out() -> None:
