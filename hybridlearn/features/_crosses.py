@@ -123,7 +123,7 @@ class Crosses:
     def training_columns(self, seen: Seen, guide: Guide) -> Iterator[np.ndarray]:
         """As in :class:`Family`."""
         yield from self._targets.training_columns(self._codes(seen), guide)
-        yield from self._counts.training_columns(self._codes(seen))
+        yield from self._counts.columns(self._codes(seen))
 
     def columns(self, seen: Seen) -> Iterator[np.ndarray]:
         """As in :class:`Family`."""

@@ -9,6 +9,7 @@ from typing import Self
 import numpy as np
 
 from hybridlearn.features._crosses import LevelColumn, level_columns
+from hybridlearn.features._levels import Unsupervised
 from hybridlearn.features._numbers import best_numbers
 from hybridlearn.features._screen import LEAST_SCORE, number_score
 from hybridlearn.features._seen import Guide, Seen
@@ -16,53 +17,6 @@ from hybridlearn.features._seen import Guide, Seen
 # The mean of a level counts as if so many average rows were in it.
 _SMOOTHING = 5.0
 _STATISTICS = ("mean", "std", "standing", "rank")
-
-
-@dataclass(frozen=True)
-class Moments:
-    """Of a number in each level, and smoothed by the number in all rows; sums are of the distance from its mean there.
-
-    Attributes
-    ----------
-    centre, spread : float
-        Mean and standard deviation in all rows.
-    n_rows, total, square : ndarray of shape (n_levels,)
-        Rows of a level, their sum and sum of squares.
-    """
-
-    centre: float
-    spread: float
-    n_rows: np.ndarray
-    total: np.ndarray
-    square: np.ndarray
-
-    @classmethod
-    def of(cls, codes: np.ndarray, numbers: np.ndarray, n_levels: int) -> Self:
-        """Learn them; the numbers hold no missing value."""
-        # about the overall mean: those of large numbers would cancel each other out
-        centre = float(numbers.mean()) if len(numbers) else np.nan
-        away = numbers - centre
-        spread = float(away.std() or 1.0) if len(numbers) else 1.0
-        n_rows, total, square = (np.bincount(codes, own, n_levels) for own in (None, away, away**2))
-        return cls(centre, spread, n_rows, total, square)
-
-    def at(self, codes: np.ndarray, own: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and standard deviation in the level of each row.
-
-        Parameters
-        ----------
-        codes : ndarray of int of shape (n_rows,)
-        own : ndarray of shape (n_rows,), optional
-            Of the rows that the moments were learned from, their numbers: each is left out of its own level.
-        """
-        n_rows, total, square = (moment[codes] for moment in (self.n_rows, self.total, self.square))
-        if own is not None:
-            away = np.nan_to_num(own - self.centre)
-            n_rows, total, square = n_rows - ~np.isnan(own), total - away, square - away**2
-        n_rows = n_rows + _SMOOTHING
-        mean = total / n_rows
-        variance = (square + _SMOOTHING * self.spread**2) / n_rows - mean**2
-        return self.centre + mean, np.sqrt(np.maximum(variance, 1e-12 * self.spread**2))
 
 
 @dataclass(frozen=True)
@@ -74,7 +28,8 @@ class Group:
     level : LevelColumn
     number : int
         Its position among the numbers.
-    moments : Moments
+    mean, std : ndarray of shape (n_levels,)
+        Of each level, those of all rows where it has none.
     values : ndarray of shape (n_values,)
         That the number has in the training rows, sorted.
     keys : ndarray of shape (n_known,)
@@ -83,7 +38,8 @@ class Group:
 
     level: LevelColumn
     number: int
-    moments: Moments
+    mean: np.ndarray
+    std: np.ndarray
     values: np.ndarray
     keys: np.ndarray
 
@@ -93,23 +49,19 @@ class Group:
         codes, numbers = level.codes(seen), seen.number(number)
         known = ~np.isnan(numbers)
         codes, numbers = codes[known], numbers[known]
+        mean, std = level_moments(codes, numbers, level.n_levels)
         values, place = np.unique(numbers, return_inverse=True)
-        moments = Moments.of(codes, numbers, level.n_levels)
-        return cls(level, number, moments, values, np.sort(codes * (len(values) + 1) + place))
+        return cls(level, number, mean, std, values, np.sort(codes * (len(values) + 1) + place))
 
-    def columns(self, seen: Seen, *, is_training: bool = False) -> Iterator[np.ndarray]:
-        """Mean and spread of the row's level; its number less the mean, by the spread; the share of lower ones.
-
-        Of training rows, all of them are of the other rows: of a new row's level, it is none either.
-        """
+    def columns(self, seen: Seen) -> Iterator[np.ndarray]:
+        """Mean and spread of the row's level; its number less the mean, by the spread; the share of lower ones."""
         codes, numbers = self.level.codes(seen), seen.number(self.number)
-        mean, std = self.moments.at(codes, numbers if is_training else None)
-        yield mean
-        yield std
-        yield (numbers - mean) / std
-        yield self._rank(codes, numbers, n_own=int(is_training))
+        yield self.mean[codes]
+        yield self.std[codes]
+        yield (numbers - self.mean[codes]) / self.std[codes]
+        yield self._rank(codes, numbers)
 
-    def _rank(self, codes: np.ndarray, numbers: np.ndarray, *, n_own: int) -> np.ndarray:
+    def _rank(self, codes: np.ndarray, numbers: np.ndarray) -> np.ndarray:
         """Share of the level's training rows that are below, half of those that are equal included."""
         size = len(self.values) + 1
         below, upto = (
@@ -117,13 +69,26 @@ class Group:
             for side in ("left", "right")
         )
         first, last = (np.searchsorted(self.keys, (codes + k) * size) for k in (0, 1))
-        n_rows = last - first - n_own
-        below_or_half = (below + upto - n_own) / 2 - first
-        rank = np.divide(below_or_half, n_rows, out=np.full(len(codes), np.nan), where=n_rows > 0)
+        n_rows = last - first
+        rank = np.divide((below + upto) / 2 - first, n_rows, out=np.full(len(codes), np.nan), where=n_rows > 0)
         return np.where(np.isnan(numbers), np.nan, rank)
 
 
-class Groups:
+def level_moments(codes: np.ndarray, numbers: np.ndarray, n_levels: int) -> tuple[np.ndarray, np.ndarray]:
+    """Smoothed mean and standard deviation of a number in each level, (n_levels,) each."""
+    if len(numbers) == 0:
+        return np.full(n_levels, np.nan), np.ones(n_levels)
+    # moments about the overall mean: those of large numbers would cancel each other out
+    centre = numbers.mean()
+    away = numbers - centre
+    spread = away.std() or 1.0
+    n_of = np.bincount(codes, minlength=n_levels) + _SMOOTHING
+    mean = np.bincount(codes, away, n_levels) / n_of
+    square = (np.bincount(codes, away**2, n_levels) + _SMOOTHING * spread**2) / n_of
+    return centre + mean, np.sqrt(np.maximum(square - mean**2, 1e-12 * spread**2))
+
+
+class Groups(Unsupervised):
     """Numbers within levels, of the pairs that say most of what a fast model leaves of the target."""
 
     def fit(self, seen: Seen, guide: Guide) -> Self:
@@ -138,8 +103,8 @@ class Groups:
             for level, own in zip(levels, codes, strict=True):
                 if level.values is not None and level.position == number:
                     continue
-                mean, std = Moments.of(own[known], numbers[known], level.n_levels).at(own, numbers)
-                score = number_score((numbers - mean) / std, guide.residual, guide.weight) - alone
+                mean, std = level_moments(own[known], numbers[known], level.n_levels)
+                score = number_score((numbers - mean[own]) / std[own], guide.residual, guide.weight) - alone
                 found.append((score, level, number))
         found.sort(key=lambda one: -one[0])
         chosen = [(level, number) for score, level, number in found[: guide.most] if score > LEAST_SCORE]
@@ -147,11 +112,6 @@ class Groups:
         of = seen.schema.numeric_names
         self.names = [f"{kind}({of[j]} by {level.name})" for level, j in chosen for kind in _STATISTICS]
         return self
-
-    def training_columns(self, seen: Seen, guide: Guide) -> Iterator[np.ndarray]:
-        """As in :class:`Family`."""
-        for group in self._groups:
-            yield from group.columns(seen, is_training=True)
 
     def columns(self, seen: Seen) -> Iterator[np.ndarray]:
         """As in :class:`Family`."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import chain
 from typing import Self
 
 import numpy as np
@@ -56,29 +55,23 @@ class LevelTargets:
 
 
 class LevelCounts:
-    """How many other rows of the training have a code, as log(1 + count); 0 for one never seen."""
+    """How many of the training rows have a code, as log(1 + count); 0 for one never seen."""
 
     def __init__(self, labels: Sequence[str]):
         self.names = [f"count({label})" for label in labels]
-        self._counts: list[np.ndarray] = []
+        self._log_counts: list[np.ndarray] = []
 
     def fit(self, codes: Iterator[np.ndarray]) -> Self:
         """Count."""
         # the first slots are those of UNSEEN = -2 and MISSING = -1
-        self._counts = [np.append(np.bincount(column + 2, minlength=2), 0) for column in codes]
+        counts = [np.bincount(column + 2, minlength=2) for column in codes]
+        self._log_counts = [np.log1p(np.append(count, 0)).astype(np.float32) for count in counts]
         return self
 
-    def training_columns(self, codes: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
-        """Of the rows that were counted: a new row is not among them either."""
-        return self._columns(codes, 1)
-
     def columns(self, codes: Iterator[np.ndarray]) -> Iterator[np.ndarray]:
-        """Of new rows; codes beyond those counted were never seen."""
-        return self._columns(codes, 0)
-
-    def _columns(self, codes: Iterator[np.ndarray], n_own: int) -> Iterator[np.ndarray]:
-        for counts, column in zip(self._counts, codes, strict=True):
-            yield np.log1p(counts[np.minimum(column + 2, len(counts) - 1)] - n_own).astype(np.float32)
+        """Of any rows; codes beyond those counted were never seen."""
+        for log_count, column in zip(self._log_counts, codes, strict=True):
+            yield log_count[np.minimum(column + 2, len(log_count) - 1)]
 
 
 def many_levels(seen: Seen) -> dict[int, str]:
@@ -111,7 +104,7 @@ class Targets:
         return self._targets.columns(map(seen.codes, self._columns))
 
 
-class Counts:
+class Counts(Unsupervised):
     """Of each category, how often its level came; of a row, how many values are missing."""
 
     def fit(self, seen: Seen, guide: Guide) -> Self:
@@ -123,15 +116,9 @@ class Counts:
         self.names = [*self._counts.names, *(["missing values"] if self._has_gaps else [])]
         return self
 
-    def training_columns(self, seen: Seen, guide: Guide) -> Iterator[np.ndarray]:
-        """As in :class:`Family`."""
-        return chain(self._counts.training_columns(map(seen.codes, self._columns)), self._gaps(seen))
-
     def columns(self, seen: Seen) -> Iterator[np.ndarray]:
         """As in :class:`Family`."""
-        return chain(self._counts.columns(map(seen.codes, self._columns)), self._gaps(seen))
-
-    def _gaps(self, seen: Seen) -> Iterator[np.ndarray]:
+        yield from self._counts.columns(map(seen.codes, self._columns))
         if self._has_gaps:
             n_missing = np.zeros(len(seen), dtype=np.float32)
             for i in range(seen.X.shape[1]):

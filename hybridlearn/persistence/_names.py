@@ -23,7 +23,7 @@ _HOMES = {
     "trees._encoding": ("TreeEncoder",),
     "features._crosses": ("Cross", "Crosses", "LevelColumn"),
     "features._dates": ("Dates",),
-    "features._groups": ("Group", "Groups", "Moments"),
+    "features._groups": ("Group", "Groups"),
     "features._levels": ("Counts", "LevelCounts", "LevelTargets", "Targets"),
     "features._numbers": ("Numbers",),
     "features._text": ("Texts",),
