@@ -134,8 +134,9 @@ class BaseFlagship(BaseHybrid):
         takes_features = not sparse.issparse(X) and all(
             get_tags(member).input_tags.allow_nan for _, member in self._parts()
         )
-        is_worth_it = len(X) >= _FEWEST_ROWS and self.preset != "fast"
-        return FeatureBuilder() if takes_features and is_worth_it else None
+        if len(X) < _FEWEST_ROWS or not takes_features:
+            return None
+        return FeatureBuilder(select=None if self.preset == "fast" else "auto")
 
     def _inner_estimators(self) -> Members:
         return super()._inner_estimators() if self.features in (None, "auto") else [(FRONT, self.features)]
@@ -178,9 +179,9 @@ _PARAMETERS = (
     features : "auto", transformer or None, default="auto"
         What is put in front of the members, and fitted on the training part of each fold, once for all of them: it may
         look at the target. Weights, groups and times reach it where its ``fit_transform`` takes them by name. "auto" is
-        :class:`FeatureBuilder`, of which families of features stay that lower the loss of trees, of 5,000 rows or more
-        whose members all take missing values: of fewer rows, it is mostly chance which features help. With
-        ``preset="fast"``, and behind steps of a :func:`make_tabular_pipeline` that look at the target, it is None.
+        :class:`FeatureBuilder`, of 5,000 rows or more whose members all take missing values: of fewer rows, it is
+        mostly chance which features help. Its families of features stay that lower the loss of trees, with
+        ``preset="fast"`` all. Behind steps of a :func:`make_tabular_pipeline` that look at the target it is None.
 """
 )
 _ATTRIBUTES = """

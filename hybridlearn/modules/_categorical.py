@@ -12,8 +12,8 @@ from torch import Tensor, nn
 class CategoricalEmbedding(nn.Module):
     """One learned vector a category code, the columns side by side.
 
-    Code 0, which training rows hold only where rare levels share it, starts at the zero vector: an unseen level
-    is neutral.
+    Codes 0 and 1, of unseen or rare levels and of missing ones, start at the zero vector: where no training row has
+    them, they are neutral.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ class CategoricalEmbedding(nn.Module):
         self.widths = [min(8, math.ceil(c / 2)) for c in cardinalities] if widths is None else list(widths)
         self.tables = nn.ModuleList(nn.Embedding(c, w) for c, w in zip(cardinalities, self.widths, strict=True))
         for table in self.tables:
-            nn.init.zeros_(table.get_parameter("weight")[0])
+            nn.init.zeros_(table.get_parameter("weight")[:2])
 
     def forward(self, codes: Tensor) -> Tensor:
         vectors = [table(codes[:, j]) for j, table in enumerate(self.tables)]
