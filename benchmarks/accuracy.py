@@ -19,10 +19,12 @@ import argparse
 import hashlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
@@ -230,14 +232,23 @@ def outcome_of(args: argparse.Namespace, folder: Path, most_seconds: float) -> d
     threads = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(args.threads))
     env = os.environ | threads | {"OMP_WAIT_POLICY": "passive"}
     command = [os.path.abspath(args.python), str(Path(__file__).with_name("_peers.py").resolve()), str(folder)]
-    try:
-        done = subprocess.run(command, env=env, cwd=folder, timeout=most_seconds, capture_output=True, text=True)
-    except subprocess.TimeoutExpired:
-        return {"status": "timeout"}
+    # a group of its own: workers of one that was stopped or killed would go on, and hold its output open
+    with (folder / "stderr").open("wb") as told:
+        process = subprocess.Popen(
+            command, env=env, cwd=folder, stdout=subprocess.DEVNULL, stderr=told, start_new_session=True
+        )
+        try:
+            status = process.wait(most_seconds)
+        except subprocess.TimeoutExpired:
+            return {"status": "timeout"}
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
     outcome = folder / "outcome.json"
     if outcome.exists():
         return json.loads(outcome.read_text())
-    return {"status": "killed", "error": f"exit {done.returncode}: {done.stderr[-300:]}"}
+    return {"status": "killed", "error": f"exit {status}: {(folder / 'stderr').read_text(errors='replace')[-300:]}"}
 
 
 def metrics_of(n_classes: int, y: np.ndarray, prediction: np.ndarray) -> dict[str, float]:

@@ -34,7 +34,12 @@ _resnet = partial(_one_of, nets.TabularResNetClassifier, nets.TabularResNetRegre
 PORTFOLIO: dict[str, Callable[[bool], Any]] = {
     "trees": _trees(),
     "random_trees": _trees(
-        n_estimators=2000, learning_rate=0.03, max_features=0.3, subsample=0.65, n_iter_no_change=80
+        n_estimators=2000,
+        learning_rate=0.03,
+        min_child_weight=0.1,
+        max_features=0.3,
+        l2_regularization=3.0,
+        n_iter_no_change=80,
     ),
     "mlp": _mlp(),
     "tabm": _tabm(),
