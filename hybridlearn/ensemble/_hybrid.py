@@ -28,6 +28,13 @@ CV_CONSTRAINT = [integer(2), HasMethods(["split"]), list]
 _FEWEST_ROWS = 5000
 
 
+def _takes_gaps(member: Any) -> bool:
+    """Whether it takes missing values; of a pipeline, which has no such tag, whether the first step does."""
+    while hasattr(member, "steps"):
+        member = next(step for _, step in member.steps if step not in (None, "passthrough"))
+    return get_tags(member).input_tags.allow_nan
+
+
 class BaseOfMembers(BaseComposed, BaseEnsemble):
     """A hybrid whose members are the parameter ``estimators``."""
 
@@ -131,9 +138,7 @@ class BaseFlagship(BaseHybrid):
             return self.features
         X = work.rows.X
         # of others there may be no features, or members that fail on gaps in them
-        takes_features = not sparse.issparse(X) and all(
-            get_tags(member).input_tags.allow_nan for _, member in self._parts()
-        )
+        takes_features = not sparse.issparse(X) and all(_takes_gaps(member) for _, member in self._parts())
         if len(X) < _FEWEST_ROWS or not takes_features:
             return None
         return FeatureBuilder(select=None if self.preset == "fast" else "auto")

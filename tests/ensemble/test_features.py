@@ -26,7 +26,7 @@ from hybridlearn import (
     make_tabular_pipeline,
 )
 from hybridlearn.crossfit import MemberError
-from hybridlearn.ensemble import _hybrid
+from hybridlearn.ensemble import _hybrid, default_members
 from hybridlearn.table import TableEncoder
 
 TREES = BoostedTreesClassifier(n_estimators=5, learning_rate=0.3)
@@ -164,8 +164,13 @@ def test_regression_with_whole_numbers_is_no_classification(mixed: Any) -> None:
 def test_auto_selects_inside_each_fold(mixed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     X, y = mixed
     monkeypatch.setattr(_hybrid, "_FEWEST_ROWS", len(X))
-    fitted = hybrid(estimators=MEMBERS[:1], cv=2).fit(X, y)
+    fitted = hybrid(cv=2).fit(X, y)
     assert all(front.select == "auto" and len(front.report_) for front in fitted.features_)
+    # all of the members that nobody has chosen take gaps
+    for classification in (False, True):
+        assert all(
+            _hybrid._takes_gaps(member) for _, member in default_members(preset="best", classification=classification)
+        )
     # in front of members that would fail on gaps, of few rows and behind steps that look at the target there is none
     numbers = X[["a", "flag"]].fillna(0)
     assert hybrid(estimators=[("linear", LogisticRegression())], cv=2).fit(numbers, y).features_ is None
