@@ -300,9 +300,8 @@ class BaseBoostedTrees(CallbackSupportMixin, BaseEstimator):
 
     @property
     def _shrinkage(self) -> float:
-        if isinstance(self.learning_rate, str):
-            return _RATE_OF_MANY_CLASSES if self._n_outputs > _MANY_CLASSES else _RATE
-        return self.learning_rate
+        automatic = _RATE_OF_MANY_CLASSES if self._n_outputs > _MANY_CLASSES else _RATE
+        return automatic if isinstance(self.learning_rate, str) else self.learning_rate
 
     @property
     def _n_threads(self) -> int:
