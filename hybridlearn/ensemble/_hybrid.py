@@ -136,10 +136,9 @@ class BaseFlagship(BaseHybrid):
         """What members see these rows through, or None."""
         if not isinstance(self.features, str):
             return self.features
-        X = work.rows.X
         # of others there may be no features, or members that fail on gaps in them
-        takes_features = not sparse.issparse(X) and all(_takes_gaps(member) for _, member in self._parts())
-        if len(X) < _FEWEST_ROWS or not takes_features:
+        takes_features = not sparse.issparse(work.rows.X) and all(_takes_gaps(member) for _, member in self._parts())
+        if len(work.rows) < _FEWEST_ROWS or not takes_features:
             return None
         return FeatureBuilder(select=None if self.preset == "fast" else "auto")
 
