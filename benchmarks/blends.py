@@ -33,7 +33,7 @@ from sklearn.preprocessing import OneHotEncoder, SplineTransformer
 
 import hybridlearn as hl
 from hybridlearn._heads import probabilities
-from hybridlearn.crossfit import Ledger, OutOfFold, Running, begin, cross_fit, cross_fit_rows
+from hybridlearn.crossfit import Ledger, OutOfFold, Running, begin, cross_fit_rows
 from hybridlearn.ensemble._assembly import assemble, blend_learner
 from hybridlearn.ensemble._members import PORTFOLIO, default_members
 from hybridlearn.table import TableEncoder
@@ -137,22 +137,23 @@ def fit_all(args: argparse.Namespace, name: str, seed: int) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             oof = fitted(members, X, table.y[rows], args, seed)
-            asked = {own: np.mean([model.margin(X_test) for model in oof.models[own]], axis=0) for own in oof.members}
+            asked = {key: np.mean([model.margin(X_test) for model in oof.models[key]], axis=0) for key in oof.members}
         for member, seconds in oof.fit_seconds.items():
-            parts_of_it = {"out_of_fold": oof.margins[member], "test": asked[member], "seconds": seconds}
-            np.savez(folder / f"{member}.npz", **parts_of_it)
+            own = {"out_of_fold": oof.margins[member], "test": asked[member], "seconds": seconds}
+            np.savez(folder / f"{member}.npz", **own)
             print(f"{name:20}seed {seed}  {member:16}{seconds:8.1f} s", flush=True)
         facts = {"fold": oof.fold, "target": oof.target}
         np.savez(folder / FACTS, test_target=table.y[test_rows], n_classes=table.n_classes, **facts)
 
 
-def fitted(members: list[tuple[str, Any]], X: pd.DataFrame, y: np.ndarray, args: argparse.Namespace, seed: int) -> Any:
+def fitted(
+    members: list[tuple[str, Any]], X: pd.DataFrame, y: np.ndarray, args: argparse.Namespace, seed: int
+) -> OutOfFold:
     """Cross-fit members, with `args.features` behind one builder of features a fold."""
-    if not args.features:
-        return cross_fit(members, X, y, cv=args.folds, random_state=seed)
     rows, classes, splits, seed = begin(members, X, y, None, None, args.folds, seed)
-    how = {"weighted": False, "on_error": "raise", "running": Running(None), "on_fit": lambda name: None}
-    return cross_fit_rows(members, rows, splits, classes=classes, seed=seed, front=hl.FeatureBuilder(), **how)
+    front = hl.FeatureBuilder() if args.features else None
+    how = {"weighted": False, "on_error": "raise", "running": Running(), "on_fit": lambda name: None}
+    return cross_fit_rows(members, rows, splits, classes=classes, seed=seed, front=front, **how)
 
 
 # blending, again and again
@@ -201,7 +202,7 @@ def blended_error(cell: Margins, members: Sequence[str], kind: str, seed: int) -
 
 
 def study(args: argparse.Namespace) -> None:
-    """Errors over that of the blend of the members, with the CPU seconds that a change costs or saves."""
+    """Errors over that of the blend of the members, with the seconds of fitting that a change costs or saves."""
     cells = [cell for cell in read(args.folder) if set(args.members) <= set(cell[2].test)]
     candidates = sorted({name for _, _, cell in cells for name in cell.test})
     base = args.members
@@ -258,7 +259,7 @@ def main() -> None:
     fits.add_argument("--train-rows", type=int, default=MOST_TRAIN, help="at most")
     fits.add_argument("--folds", type=int, default=5)
     fits.add_argument("--members", nargs="*", choices=sorted(CANDIDATES), default=list(CANDIDATES))
-    fits.add_argument("--features", action="store_true", help='with features="auto" in front of all')
+    fits.add_argument("--features", action="store_true", help="a FeatureBuilder in front of all, whatever the rows")
     fits.add_argument("--out", type=Path, default=Path("margins"))
     fits.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     blends = commands.add_parser("study")

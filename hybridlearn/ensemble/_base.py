@@ -188,12 +188,20 @@ class BaseMeta(CallbackSupportMixin, BaseComposition):
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
-        inputs = [get_tags(member).input_tags for _, member in self._inner_estimators()]
-        tags.input_tags.sparse = all(i.sparse for i in inputs)
+        members = [member for _, member in self._inner_estimators()]
+        inputs = [get_tags(_first_step(member)).input_tags for member in members]
+        tags.input_tags.sparse = all(get_tags(member).input_tags.sparse for member in members)
         tags.input_tags.allow_nan = all(i.allow_nan for i in inputs)
         tags.input_tags.string = all(i.string for i in inputs)
         tags.input_tags.categorical = all(i.categorical for i in inputs)
         return tags
+
+
+def _first_step(member: Any) -> Any:
+    """What reads the table: of a pipeline the first step, whose tags its own leave out; else the member itself."""
+    while steps := [step for _, step in getattr(member, "steps", []) if step not in (None, "passthrough")]:
+        member = steps[0]
+    return member
 
 
 @also_takes(time_limit=None)

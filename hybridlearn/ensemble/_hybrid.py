@@ -28,13 +28,6 @@ CV_CONSTRAINT = [integer(2), HasMethods(["split"]), list]
 _FEWEST_ROWS = 5000
 
 
-def _takes_gaps(member: Any) -> bool:
-    """Whether it takes missing values; of a pipeline, which has no such tag, whether the first step does."""
-    while hasattr(member, "steps"):
-        member = next(step for _, step in member.steps if step not in (None, "passthrough"))
-    return get_tags(member).input_tags.allow_nan
-
-
 class BaseOfMembers(BaseComposed, BaseEnsemble):
     """A hybrid whose members are the parameter ``estimators``."""
 
@@ -136,8 +129,8 @@ class BaseFlagship(BaseHybrid):
         """What members see these rows through, or None."""
         if not isinstance(self.features, str):
             return self.features
-        # of others there may be no features, or members that fail on gaps in them
-        takes_features = not sparse.issparse(work.rows.X) and all(_takes_gaps(member) for _, member in self._parts())
+        # of a sparse table there are no features, and members may fail on gaps in them
+        takes_features = not sparse.issparse(work.rows.X) and get_tags(self).input_tags.allow_nan
         if len(work.rows) < _FEWEST_ROWS or not takes_features:
             return None
         return FeatureBuilder(select=None if self.preset == "fast" else "auto")

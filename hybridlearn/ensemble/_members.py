@@ -54,9 +54,10 @@ _PRESETS: dict[str, tuple[str, ...]] = {
     "best": tuple(PORTFOLIO),
 }
 PRESETS = tuple(_PRESETS)
-# Of more rows, five fits of TabM take minutes; of more rows times classes, so do five of small steps.
-_MOST_ROWS = {"tabm": 4000}
-_MOST_CELLS = {"random_trees": 40_000}
+# Of more rows, five fits of TabM take minutes; of more rows times classes, each a tree a round, so do boosters of small
+# steps.
+_MOST_ROWS_OF_TABM = 4000
+_MOST_CELLS_OF_SMALL_STEPS = 40_000
 
 
 def default_members(*, preset: str = "balanced", classification: bool) -> Members:
@@ -81,7 +82,9 @@ def default_members(*, preset: str = "balanced", classification: bool) -> Member
 
 def costly_members(n_rows: int, n_classes: int) -> frozenset[str]:
     """Names of the default members that "best" alone fits on so many rows, and with a time limit last."""
-    slow = {name for name, most in _MOST_ROWS.items() if n_rows > most}
-    if n_classes > 2:
-        slow |= {name for name, most in _MOST_CELLS.items() if n_rows * n_classes > most}
+    slow = set()
+    if n_rows > _MOST_ROWS_OF_TABM:
+        slow.add("tabm")
+    if n_classes > 2 and n_rows * n_classes > _MOST_CELLS_OF_SMALL_STEPS:
+        slow.add("random_trees")
     return frozenset(PORTFOLIO) - frozenset(_PRESETS["balanced"]) | slow

@@ -14,6 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, GroupKFold, TimeSeriesSplit
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.utils import get_tags
 
 from hybridlearn import (
     BoostedTreesClassifier,
@@ -26,7 +27,7 @@ from hybridlearn import (
     make_tabular_pipeline,
 )
 from hybridlearn.crossfit import MemberError
-from hybridlearn.ensemble import _hybrid, default_members
+from hybridlearn.ensemble import _hybrid
 from hybridlearn.table import TableEncoder
 
 TREES = BoostedTreesClassifier(n_estimators=5, learning_rate=0.3)
@@ -166,17 +167,28 @@ def test_auto_selects_inside_each_fold(mixed: Any, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(_hybrid, "_FEWEST_ROWS", len(X))
     fitted = hybrid(cv=2).fit(X, y)
     assert all(front.select == "auto" and len(front.report_) for front in fitted.features_)
-    # all of the members that nobody has chosen take gaps
-    for classification in (False, True):
-        assert all(
-            _hybrid._takes_gaps(member) for _, member in default_members(preset="best", classification=classification)
-        )
+    assert all(front.select is None for front in hybrid(preset="fast", cv=2).fit(X, y).features_)
     # in front of members that would fail on gaps, of few rows and behind steps that look at the target there is none
     numbers = X[["a", "flag"]].fillna(0)
     assert hybrid(estimators=[("linear", LogisticRegression())], cv=2).fit(numbers, y).features_ is None
     assert make_tabular_pipeline(MixedSMOTE(), hybrid(cv=2)).fit(X, y)[-1].features_ is None
     monkeypatch.setattr(_hybrid, "_FEWEST_ROWS", len(X) + 1)
     assert hybrid(estimators=MEMBERS[:1], cv=2).fit(X, y).features_ is None
+
+
+@pytest.mark.parametrize("cls", [HybridClassifier, HybridRegressor])
+def test_members_that_nobody_has_chosen_take_gaps(cls: type) -> None:
+    # else "auto" would be None in front of them
+    assert get_tags(cls(preset="best")).input_tags.allow_nan
+
+
+def test_gaps_in_an_array_are_for_members_that_take_them(table: Any) -> None:
+    X = table.X.copy()
+    X[::7, 1] = np.nan
+    assert hybrid().fit(X, table.two).predict(X).shape == (160,)
+    plain = [("trees", TREES), ("linear", make_pipeline(StandardScaler(), LogisticRegression()))]
+    with pytest.raises(ValueError, match="contains NaN"):
+        hybrid(estimators=plain).fit(table.X, table.two).predict(X)
 
 
 def test_features_take_their_share_of_the_time(mixed: Any) -> None:

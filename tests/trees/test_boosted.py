@@ -47,6 +47,19 @@ def classes(y: np.ndarray, n_classes: int) -> np.ndarray:
     return np.searchsorted(np.quantile(y, np.arange(1, n_classes) / n_classes), y)
 
 
+# steps
+
+
+@pytest.mark.parametrize(("n_classes", "rate"), [(10, 0.05), (11, 0.1)])
+def test_steps_are_larger_of_many_classes(n_classes: int, rate: float) -> None:
+    X, y = np.random.default_rng(0).normal(size=(220, 2)), np.arange(220) % n_classes
+    own, told = (
+        BoostedTreesClassifier(n_estimators=2, random_state=0, **settings).fit(X, y).margin(X)
+        for settings in ({}, {"learning_rate": rate})
+    )
+    np.testing.assert_array_equal(own, told)
+
+
 # losses
 
 
