@@ -69,12 +69,15 @@ class Table:
     task : {"binary", "multiclass", "regression"}
     n_classes : int
         0 in regression.
+    rank : ndarray of shape (n_classes,), int
+        Of each class among the labels as sorted text.
     """
 
     X: pd.DataFrame
     y: np.ndarray
     task: str
     n_classes: int
+    rank: np.ndarray
 
 
 # tables
@@ -111,11 +114,11 @@ def load(name: str, folder: Path | None) -> Table:
 def table_of(X: pd.DataFrame, y: pd.Series, task: str, classes: list[Any] | None) -> Table:
     X = pd.DataFrame({str(name): tidy(column) for name, column in X.items()})
     if task == "regression":
-        return Table(X, y.to_numpy(dtype=np.float64), task, 0)
+        return Table(X, y.to_numpy(dtype=np.float64), task, 0, np.empty(0))
     labels = y.astype(str)
     names = sorted(labels.unique()) if classes is None else [str(label) for label in classes]
     codes = labels.map({name: code for code, name in enumerate(names)}).to_numpy(dtype=np.int64)
-    return Table(X, codes, "binary" if len(names) == 2 else "multiclass", len(names))
+    return Table(X, codes, "binary" if len(names) == 2 else "multiclass", len(names), np.argsort(np.argsort(names)))
 
 
 def tidy(column: pd.Series) -> pd.Series:
@@ -131,7 +134,8 @@ def tidy(column: pd.Series) -> pd.Series:
 
 def split_of(table: Table, seed: int, most_train: int = MOST_TRAIN) -> tuple[np.ndarray, np.ndarray]:
     """Training and test rows."""
-    stratify = table.y if table.n_classes and np.bincount(table.y).min() > 1 else None
+    # whichever class is the positive one, the rows are the same
+    stratify = table.rank[table.y] if table.n_classes and np.bincount(table.y).min() > 1 else None
     train, test = train_test_split(np.arange(len(table.y)), test_size=0.25, random_state=seed, stratify=stratify)
     rng = np.random.RandomState(seed)
     if len(train) > most_train:
