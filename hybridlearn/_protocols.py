@@ -67,7 +67,52 @@ class Embedder(Protocol):
 
 
 @runtime_checkable
-class Additive(Protocol):
+class SumOfTrees(HasMargin, Protocol):
+    """An estimator whose margin is a sum of trees."""
+
+    def encoded(self, X: Any) -> np.ndarray:
+        """The columns that the trees split, shape (n_rows, n_encoded)."""
+        ...
+
+    def forest(self) -> Any:
+        """The trees, as :class:`hybridlearn.trees.Forest`: their leaves sum to the margin, up to a constant."""
+        ...
+
+
+@runtime_checkable
+class Differentiable(HasMargin, Protocol):
+    """A net: tensors in, margins out."""
+
+    module_: Any
+
+    def embedded(self, X: Any) -> np.ndarray:
+        """What the columns become before they meet, each number of one column: shape (n_rows, d)."""
+        ...
+
+    def margin_behind(self, embedded: np.ndarray) -> np.ndarray:
+        """The margin of rows as ``embedded`` gives them, which is what ``module_.outputs`` makes of them."""
+        ...
+
+
+class Term(NamedTuple):
+    """A part of a hybrid's margin: what a model gives, times its weight."""
+
+    member: str
+    weight: float
+    model: Any
+
+
+@runtime_checkable
+class SumOfModels(HasMargin, Protocol):
+    """What has a margin that is, up to a constant, a weighted sum of margins."""
+
+    def terms(self) -> list[Term]:
+        """The sum: its models, each of which has a ``margin``, and their weights."""
+        ...
+
+
+@runtime_checkable
+class Additive(SumOfModels, Protocol):
     """A hybrid: its margin is an intercept plus the weighted sum of its members' margins, learned out of fold.
 
     Once fitted it keeps its out-of-fold table as ``oof_``.

@@ -40,6 +40,7 @@ SMALL_NETS: dict[str, dict[str, Any]] = {
     "TabularMLP": {"hidden_layer_sizes": (16,)},
     "TabularResNet": {"n_blocks": 1, "d_block": 16, "d_hidden": 16},
     "FTTransformer": {"n_blocks": 1, "d_block": 8, "n_heads": 2, "d_hidden": 8},
+    "AdditiveNet": {"d_hidden": 8},
     "TabM": {"k": 4, "n_blocks": 1, "d_block": 16},
     "Module": {"module": Perceptron},
     "JointNet": {},  # its branches are of its task: small_branches

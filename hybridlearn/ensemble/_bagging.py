@@ -12,9 +12,10 @@ from hybridlearn._progress import FitProgress
 from hybridlearn.crossfit import OutOfFold, resamples, warn_unweighted
 from hybridlearn.ensemble._assembly import assemble, blend_learner
 from hybridlearn.ensemble._bags import LEAST, BaseBags, balanced_draws, bootstraps, check_not_in_time
-from hybridlearn.ensemble._base import Members, Work, refitted
+from hybridlearn.ensemble._base import Members, Work
 from hybridlearn.ensemble._heads import HybridClassifierHead, HybridRegressorHead
 from hybridlearn.ensemble._pair import hybrid_estimator
+from hybridlearn.ensemble._refit import refitted
 from hybridlearn.nets import TabularMLPClassifier, TabularMLPRegressor
 
 

@@ -19,25 +19,23 @@ from hybridlearn._docs import also_takes
 from hybridlearn._extras import axes_for
 from hybridlearn._fitting import whole_fit
 from hybridlearn._progress import FitProgress
-from hybridlearn._protocols import FitsTogether, StopsEarly
-from hybridlearn._random import RandomState, draw_seed, seed_nested
+from hybridlearn._protocols import FitsTogether, Term
+from hybridlearn._random import RandomState, draw_seed
 from hybridlearn._splits import Split
 from hybridlearn.crossfit import (
-    FoldFit,
     FoldModel,
     OutOfFold,
     Pieces,
     Running,
     check_can_score,
     cross_fit_rows,
-    fit_fronts,
-    fit_in_time,
     make_splits,
     margins_by_member,
     no_news_of_levels,
 )
 from hybridlearn.ensemble._assembly import Assembly, Calibrated, leaderboard
 from hybridlearn.ensemble._blend import Blend
+from hybridlearn.ensemble._replay import replayed
 from hybridlearn.ensemble._time import reserve
 from hybridlearn.resampling import Resampling
 from hybridlearn.table import Schema, TrainingRows, read_raw_table, read_training_rows
@@ -341,6 +339,32 @@ class BaseEnsemble(BaseMeta):
         with no_news_of_levels():
             return {name: np.mean(own, axis=0) for name, own in margins_by_member(self.models_, table).items()}
 
+    def terms(self) -> list[Term]:
+        """The sum that the margin is, up to a constant: the fold models of the members and their weights.
+
+        Returns
+        -------
+        list of Term
+            ``member``, ``weight`` and ``model``, whose ``margin`` takes a table; those of weight 0 are left out.
+
+        Raises
+        ------
+        TypeError
+            Where a final estimator makes something else than a sum of the members' margins.
+        """
+        check_is_fitted(self)
+        if not hasattr(self, "weights_"):
+            raise TypeError(
+                f"{type(self).__name__} with final_estimator={self.final_estimator!r} is no weighted sum of its "
+                "members, as final_estimator='greedy' or 'nonnegative' is; explain takes it with method='permutations'"
+            )
+        return [
+            Term(name, float(self.weights_[name]) / (len(models) * self.temperature_), model)
+            for name, models in self.models_.items()
+            for model in models
+            if self.weights_[name]
+        ]
+
     def margin(self, X: Any) -> np.ndarray:
         """Calibrated margin: of a blend, ``(intercept_ + sum of weights_ * member_margins(X)) / temperature_``.
 
@@ -360,6 +384,23 @@ class BaseEnsemble(BaseMeta):
             with no_news_of_levels():
                 total = self._final_.margin(np.stack(list(margins.values())), table)
         return total / self.temperature_
+
+    def replay(self, X: Any) -> np.ndarray:
+        """Out-of-fold margins of the rows of ``fit``, which may have been changed since.
+
+        Each by the models that never saw the row, and by weights and a temperature learned without its fold.
+
+        Parameters
+        ----------
+        X : array-like, sparse matrix or DataFrame of shape (n_rows, n_columns)
+            As many rows as were handed to ``fit``, in their order.
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_outputs), float64
+            NaN of a row that no fold left out, or that had no weight.
+        """
+        return replayed(self, self._read_new(X))
 
     def judge(self, fold: int) -> Calibrated:
         """What combined the members' margins of a fold, learned without it."""
@@ -394,66 +435,3 @@ def _check_sparse(table: Any, members: Members) -> None:
     refusing = [name for name, member in members if not get_tags(member).input_tags.sparse]
     if hasattr(table, "tocsr") and refusing:
         raise TypeError(f"X is a sparse matrix, which members {refusing} do not take; use X.toarray()")
-
-
-def refitted(
-    members: Members,
-    oof: OutOfFold,
-    work: Work,
-    *,
-    running: Running,
-    n_each: int = 1,
-    resampling: Resampling | None = None,
-    front: Any = None,
-) -> dict[str, list[FoldModel]]:
-    """Rows that no test part holds must not be lost: each member once more (`n_each` times), on all rows.
-
-    Who stops early runs for the rounds or epochs that it found on the largest training part. Where there is no time
-    for it, that is the model that stays.
-    """
-    rng = np.random.RandomState(work.seed)
-    everything, nothing = np.arange(len(work.rows)), np.empty(0, dtype=np.int64)
-    (whole,) = fit_fronts(
-        front,
-        work.rows,
-        [(everything, nothing)],
-        classification=work.classes is not None,
-        weighted=work.weighted,
-        rng=rng,
-        n_jobs=running.n_jobs,
-    )
-    longest = {name: max(models, key=lambda model: model.n_train) for name, models in oof.models.items()}
-    fits = [
-        FoldFit(
-            name,
-            seed_nested(_as_long_as(fitted.estimator, clone(member)), rng),
-            whole.rows,
-            (everything, nothing),
-            resampling=resampling.seeded(rng) if resampling else None,
-        )
-        for name, member in members
-        if (fitted := longest.get(name)) is not None
-        for _ in range(n_each)
-    ]
-    parts, _ = fit_in_time(fits, work.how, running, on_fit=lambda name: None, least=1, is_needed=False)
-    models: dict[str, list[FoldModel]] = {name: [] for name in longest}
-    for i, part in sorted(parts.items()):
-        models[fits[i].name].append(part.behind(whole.transformer).model)
-    for name, own in models.items():
-        if not own:
-            own.append(longest[name])
-            if oof.cut is not None:
-                told = [oof.cut.get(name, ""), "not refitted on all rows"]
-                oof.cut[name] = ", ".join(filter(None, told))
-    return models
-
-
-def _as_long_as(fitted: Any, member: Any) -> Any:
-    """The member, told to run as long as a fitted one of its kind found best."""
-    prefix = ""
-    while hasattr(fitted, "steps"):
-        step, fitted = fitted.steps[-1]
-        prefix += f"{step}__"
-    if isinstance(fitted, StopsEarly):
-        member.set_params(**{f"{prefix}{name}": value for name, value in fitted.rounds_found().items()})
-    return member

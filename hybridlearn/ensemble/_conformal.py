@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from scipy.special import log_expit, log_softmax
 
-from hybridlearn.crossfit import BLEND, OutOfFold, margins_by_member, no_news_of_levels
+from hybridlearn.crossfit import BLEND, OutOfFold
+from hybridlearn.ensemble._replay import judges
 from hybridlearn.table import take_rows
 
 # Scores of training rows, times new rows, that are held at once.
@@ -40,7 +41,7 @@ def intervals(ensemble: Any, table: Any, alpha: float) -> np.ndarray:
     ends = [np.empty((0, 2))]
     for part in _parts(table, len(rows)):
         told = np.empty((len(rows), _length(part)))
-        for judged, margin in _judges(ensemble, part):
+        for judged, margin in judges(ensemble, part):
             told[place[judged]] = margin[:, 0]
         of_row = residual[rows, None]
         weight = oof.weight[rows]
@@ -81,7 +82,7 @@ def label_sets(ensemble: Any, table: Any, alpha: float) -> np.ndarray:
     sets = [np.empty((0, n_classes), dtype=bool)]
     for part in _parts(table, n_classes):
         below = np.zeros((_length(part), n_classes))
-        for judged, margin in _judges(ensemble, part):
+        for judged, margin in judges(ensemble, part):
             told = -_log_probabilities(margin)
             for label in np.unique(oof.target[judged]):
                 own = judged[oof.target[judged] == label]
@@ -108,23 +109,3 @@ def _parts(table: Any, n_scores: int) -> Iterator[Any]:
 
 def _length(table: Any) -> int:
     return int(table.shape[0])
-
-
-def _judges(ensemble: Any, table: Any) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Training rows that the same models never saw, and what these, with weights of other folds, say of the table.
-
-    Yields (positions of training rows, margins of shape (n_rows, n_outputs)); each covered row comes once.
-    """
-    oof: OutOfFold = ensemble.oof_
-    with no_news_of_levels():
-        margins = np.stack([np.stack(own) for own in margins_by_member(oof.models, table).values()])
-    left_out = np.zeros((len(oof.fold), len(oof.tests)), dtype=bool)
-    for k, test in enumerate(oof.tests):
-        left_out[test, k] = True
-    rows = np.flatnonzero(oof.covered)
-    kinds, kind = np.unique(np.column_stack([oof.fold, left_out])[rows], axis=0, return_inverse=True)
-    for i, (fold, *own) in enumerate(kinds):
-        mean = margins[:, np.array(own, dtype=bool)].mean(axis=1)
-        with no_news_of_levels():
-            told = ensemble.judge(int(fold)).margin(mean, table)
-        yield rows[kind == i], told

@@ -14,18 +14,22 @@ from hybridlearn._composition import BaseComposed
 from hybridlearn._docs import leads_with
 from hybridlearn.crossfit import FRONT, Running, check_members, resamples
 from hybridlearn.ensemble._assembly import assemble, blend_learner, uncalibrated
-from hybridlearn.ensemble._base import BaseEnsemble, Members, Work, refitted
+from hybridlearn.ensemble._base import BaseEnsemble, Members, Work
 from hybridlearn.ensemble._heads import HybridClassifierHead, HybridRegressorHead
-from hybridlearn.ensemble._members import PRESETS, costly_members, default_members
+from hybridlearn.ensemble._members import PRESETS, additive_members, costly_members, default_members
 from hybridlearn.ensemble._pair import BLENDS, CV, ESTIMATORS, hybrid_estimator
 from hybridlearn.ensemble._pipeline import in_front, refuse_steps
+from hybridlearn.ensemble._refit import refitted
 from hybridlearn.features import FeatureBuilder
 from hybridlearn.resampling import SAMPLER_NAMES, Resampling
 
 SAMPLER_CONSTRAINT = [StrOptions(set(SAMPLER_NAMES)), HasMethods(["fit_resample"])]
 CV_CONSTRAINT = [integer(2), HasMethods(["split"]), list]
-# Rows by which features="auto" can judge features.
+_ADDITIVE = "additive"
+# Rows by which features="auto" can judge features; and rows times classes up to which it is worth while to give all to
+# the trees, of which each class has one a round.
 _FEWEST_ROWS = 5000
+_MOST_CELLS_UNJUDGED = 100_000
 
 
 class BaseOfMembers(BaseComposed, BaseEnsemble):
@@ -118,9 +122,24 @@ class BaseFlagship(BaseHybrid):
 
     _parameter_constraints: ClassVar[dict] = {
         **BaseHybrid._parameter_constraints,
+        "estimators": [StrOptions({"auto", _ADDITIVE}), list],
         "preset": [StrOptions(set(PRESETS))],
         "features": [StrOptions({"auto"}), HasMethods(["fit", "transform"]), None],
     }
+
+    @property
+    def _is_additive(self) -> bool:
+        return isinstance(self.estimators, str) and self.estimators == _ADDITIVE
+
+    def _default_parts(self) -> Members:
+        if self._is_additive:
+            return additive_members(classification=self._is_classifier)
+        return super()._default_parts()
+
+    def _check_parameters(self) -> None:
+        super()._check_parameters()
+        if self._is_additive and self.features not in (None, "auto"):
+            raise ValueError("estimators='additive' is a sum of a function a column; features= mixes columns: set None")
 
     def _running_for(self, work: Work, n_members: int, share: float = 1.0) -> Running:
         return replace(super()._running_for(work, n_members, share), extras=self._costly_members(work))
@@ -129,11 +148,15 @@ class BaseFlagship(BaseHybrid):
         """What members see these rows through, or None."""
         if not isinstance(self.features, str):
             return self.features
+        if self._is_additive:
+            return None
         # of a sparse table there are no features, and members may fail on gaps in them
         takes_features = not sparse.issparse(work.rows.X) and get_tags(self).input_tags.allow_nan
-        if len(work.rows) < _FEWEST_ROWS or not takes_features:
+        is_unjudged = self.preset == "fast"
+        is_many = is_unjudged and work.n_classes > 2 and len(work.rows) * work.n_classes > _MOST_CELLS_UNJUDGED
+        if len(work.rows) < _FEWEST_ROWS or is_many or not takes_features:
             return None
-        return FeatureBuilder(select=None if self.preset == "fast" else "auto")
+        return FeatureBuilder(select=None if is_unjudged else "auto")
 
     def _inner_estimators(self) -> Members:
         return super()._inner_estimators() if self.features in (None, "auto") else [(FRONT, self.features)]
@@ -167,8 +190,13 @@ _PRESET = """
         How many members "auto" takes: see :func:`hybridlearn.ensemble.default_members`. Those that "best" has more than
         "balanced" are fitted one after the other, with a `time_limit` as far as there is time.
 """
+_ADDITIVE_TOO = """
+        "additive" stands for members that are sums of a function a column each: boosted trees of one column a tree, a
+        net with a small perceptron a column, and a linear model. What it has learned is then a curve a column.
+"""
 _PARAMETERS = (
-    ESTIMATORS
+    ESTIMATORS.rstrip()
+    + _ADDITIVE_TOO
     + _PRESET
     + CV
     + BLENDS

@@ -48,6 +48,12 @@ PORTFOLIO: dict[str, Callable[[bool], Any]] = {
     "resnet": _resnet(),
     "deep_trees": _trees(max_depth=8, subsample=0.65),
 }
+# Whose margin is a sum of a function a column.
+_ADDITIVE: dict[str, Callable[[bool], Any]] = {
+    "additive_trees": _trees(interaction_cst="no_interactions", max_depth=4),
+    "additive_net": _one_of(nets.AdditiveNetClassifier, nets.AdditiveNetRegressor),
+    "linear": _linear,
+}
 _PRESETS: dict[str, tuple[str, ...]] = {
     "fast": ("trees", "random_trees", "linear"),
     "balanced": ("trees", "random_trees", "mlp", "tabm", "linear"),
@@ -78,6 +84,11 @@ def default_members(*, preset: str = "balanced", classification: bool) -> Member
     if preset not in _PRESETS:
         raise ValueError(f"preset must be one of {list(_PRESETS)}, got {preset!r}")
     return [(name, PORTFOLIO[name](classification)) for name in _PRESETS[preset]]
+
+
+def additive_members(*, classification: bool) -> Members:
+    """Boosted trees, a net and a linear model, each a sum of a function a column, unfitted."""
+    return [(name, make(classification)) for name, make in _ADDITIVE.items()]
 
 
 def costly_members(n_rows: int, n_classes: int) -> frozenset[str]:

@@ -15,12 +15,13 @@ from hybridlearn._row_losses import row_losses
 from hybridlearn._splits import Split
 from hybridlearn.crossfit import OutOfFold, check_task, no_news_of_levels, resamples, warn_unweighted
 from hybridlearn.ensemble._assembly import Assembly, assemble, blend_learner
-from hybridlearn.ensemble._base import Members, Work, refitted
+from hybridlearn.ensemble._base import Members, Work
 from hybridlearn.ensemble._heads import HybridClassifierHead, HybridRegressorHead
 from hybridlearn.ensemble._hybrid import CV_CONSTRAINT, BaseHybrid
 from hybridlearn.ensemble._meta import margin_columns, meta_learner, with_second_layer
 from hybridlearn.ensemble._pair import ESTIMATORS, hybrid_estimator
 from hybridlearn.ensemble._prefit import table_of_fitted
+from hybridlearn.ensemble._refit import refitted
 
 # Of the time for fits, the share of the first layer where there may be two: each is fitted twice.
 _FIRST_LAYER = 0.25

@@ -11,6 +11,7 @@ from scipy.special import expit, softmax
 from sklearn.base import is_classifier
 
 from hybridlearn._heads import centred
+from hybridlearn._protocols import Term
 from hybridlearn.crossfit import SKIPPED, FoldModel, starts_from_margin, takes_weights
 from hybridlearn.table import TrainingRows
 
@@ -25,6 +26,10 @@ class MeanModel:
 
     models: tuple[FoldModel, ...]
     n_outputs: int
+
+    def terms(self) -> list[Term]:
+        """The sum that the margin is."""
+        return [Term("", 1 / len(self.models), model) for model in self.models]
 
     def margin(self, X: Any) -> np.ndarray:
         """Margin of each row of the table, shape (n_rows, n_outputs)."""

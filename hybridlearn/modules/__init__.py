@@ -1,5 +1,6 @@
 """Pure torch modules: they know tensors and nothing of estimators."""
 
+from hybridlearn.modules._additive import AdditiveMLP, ColumnLinear
 from hybridlearn.modules._categorical import CategoricalEmbedding
 from hybridlearn.modules._dropout import Dropout, dropout_factors
 from hybridlearn.modules._ft_transformer import FTTransformer
@@ -25,8 +26,10 @@ from hybridlearn.modules._tabm import BatchEnsembleLinear, MemberLinear, TabM
 
 __all__ = [
     "MLP",
+    "AdditiveMLP",
     "BatchEnsembleLinear",
     "CategoricalEmbedding",
+    "ColumnLinear",
     "CrossEntropy",
     "Dropout",
     "FTTransformer",

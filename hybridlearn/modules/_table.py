@@ -39,6 +39,10 @@ class TableEmbedding(nn.Module):
     def forward(self, x_num: Tensor, x_cat: Tensor) -> Tensor:
         return torch.cat([self.numeric(x_num).flatten(1), self.categorical(x_cat)], dim=1)
 
+    def arranged(self, embedded: Tensor) -> Tensor:
+        """What ``forward`` gave, from its outputs side by side: shape (n_rows, d)."""
+        return embedded
+
     def sections(self, x_num: Tensor) -> list[int]:
         """How many outputs all numbers of a row have together, and how many each category."""
         return [self.numeric(x_num).flatten(1).shape[1], *self.categorical.widths]
@@ -71,7 +75,11 @@ class TableTokens(TableEmbedding):
         self.d_token = d_token
 
     def forward(self, x_num: Tensor, x_cat: Tensor) -> Tensor:
-        return super().forward(x_num, x_cat).unflatten(1, (-1, self.d_token))
+        return self.arranged(super().forward(x_num, x_cat))
+
+    def arranged(self, embedded: Tensor) -> Tensor:
+        """As in the base, shape (n_rows, n_tokens, d_token)."""
+        return embedded.unflatten(1, (-1, self.d_token))
 
 
 class TabularNet(nn.Module):
@@ -112,12 +120,22 @@ class TabularNet(nn.Module):
         self.output = output
 
     def forward(self, x_num: Tensor, x_cat: Tensor, base_margin: Tensor | None = None) -> Tensor:
-        outputs = self.output(self.hidden(self.embedding(x_num, x_cat)))
-        if outputs.ndim == 3 and not self.training:
-            outputs = outputs.mean(dim=1)
+        outputs = self._outputs(self.embedding(x_num, x_cat))
         if base_margin is None:
             return outputs
         return outputs + (base_margin if outputs.ndim == 2 else base_margin.unsqueeze(1))
+
+    def _outputs(self, embedding: Tensor) -> Tensor:
+        outputs = self.output(self.hidden(embedding))
+        return outputs.mean(dim=1) if outputs.ndim == 3 and not self.training else outputs
+
+    def embedded(self, x_num: Tensor, x_cat: Tensor) -> Tensor:
+        """What the columns become before they meet, side by side: shape (n_rows, d)."""
+        return self.embedding(x_num, x_cat).flatten(1)
+
+    def outputs(self, embedded: Tensor) -> Tensor:
+        """The outputs, from what :meth:`embedded` gives."""
+        return self._outputs(self.embedding.arranged(embedded))
 
     def embed(self, x_num: Tensor, x_cat: Tensor) -> Tensor:
         """What the output layer sees, members side by side: shape (n_rows, d) or (n_rows, k * d)."""

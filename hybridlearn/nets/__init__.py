@@ -1,5 +1,6 @@
 """Estimators that have a net."""
 
+from hybridlearn.nets._additive import AdditiveNetClassifier, AdditiveNetRegressor
 from hybridlearn.nets._ft_transformer import FTTransformerClassifier, FTTransformerRegressor
 from hybridlearn.nets._joint import JointNetClassifier, JointNetRegressor
 from hybridlearn.nets._mlp import TabularMLPClassifier, TabularMLPRegressor
@@ -9,6 +10,8 @@ from hybridlearn.nets._search_space import search_space
 from hybridlearn.nets._tabm import TabMClassifier, TabMRegressor
 
 __all__ = [
+    "AdditiveNetClassifier",
+    "AdditiveNetRegressor",
     "FTTransformerClassifier",
     "FTTransformerRegressor",
     "JointNetClassifier",

@@ -33,6 +33,8 @@ _SETTINGS = (
     "max_epochs",
     "n_iter_no_change",
 )
+# Embedded rows are mixtures of few, and many.
+_EMBEDDED_AT_ONCE = 2048
 
 
 class BaseNet(CallbackSupportMixin, BaseTogether):
@@ -333,6 +335,42 @@ class BaseNet(CallbackSupportMixin, BaseTogether):
         if not isroutine(getattr(self.module_, "embed", None)):
             raise TypeError(f"{type(self.module_).__name__} has no method embed; give it one with forward's arguments")
         return self._infer(X, "embed")
+
+    def embedded(self, X: Any) -> np.ndarray:
+        """What the columns become before they meet in the net: each number is of one column.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_rows, n_columns)
+
+        Returns
+        -------
+        ndarray of shape (n_rows, d), float64
+
+        Raises
+        ------
+        TypeError
+            Where the module has no method of this name.
+        """
+        check_is_fitted(self)
+        if not isroutine(getattr(self.module_, "embedded", None)):
+            raise TypeError(f"{type(self.module_).__name__} has no columns that are embedded one by one")
+        return self._infer(X, "embedded")
+
+    def margin_behind(self, embedded: np.ndarray) -> np.ndarray:
+        """The margin of rows as :meth:`embedded` gives them, or of mixtures of such.
+
+        Parameters
+        ----------
+        embedded : ndarray of shape (n_rows, d)
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_outputs), float64
+        """
+        how: Any = {"method": "outputs", "dtype": self._inference_dtype, "batch_size": _EMBEDDED_AT_ONCE}
+        outputs = infer(self.module_, {"embedded": torch.tensor(embedded)}, resolve_device(self.device), **how)
+        return self._to_margin(outputs)
 
     def _infer(self, X: Any, method: str) -> np.ndarray:
         check_is_fitted(self)

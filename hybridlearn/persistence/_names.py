@@ -12,6 +12,7 @@ from typing import Any
 _HOMES = {
     "table._encoder": ("TableEncoder",),
     "table._schema": ("Column", "Schema"),
+    "modules._additive": ("AdditiveMLP", "ColumnLinear"),
     "modules._categorical": ("CategoricalEmbedding",),
     "modules._dropout": ("Dropout",),
     "modules._ft_transformer": ("AttentionBlock", "FTTransformer", "GatedUnit"),

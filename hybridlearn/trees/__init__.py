@@ -1,5 +1,6 @@
 """Estimators that have an XGBoost booster."""
 
 from hybridlearn.trees._boosted import BoostedTreesClassifier, BoostedTreesRegressor
+from hybridlearn.trees._forest import Forest
 
-__all__ = ["BoostedTreesClassifier", "BoostedTreesRegressor"]
+__all__ = ["BoostedTreesClassifier", "BoostedTreesRegressor", "Forest"]

@@ -17,16 +17,17 @@ from hybridlearn._fitting import whole_fit
 from hybridlearn._heads import ClassifierHead, RegressorHead, centred
 from hybridlearn._progress import FitProgress
 from hybridlearn._random import RandomState, draw_seed
-from hybridlearn.table import TrainingRows, read_table, read_training_rows
+from hybridlearn.table import TrainingRows, read_training_rows
+from hybridlearn.trees._constraints import interaction_constraints, monotone_constraints
 from hybridlearn.trees._encoding import TreeEncoder
-from hybridlearn.trees._monotone import monotone_constraints
 from hybridlearn.trees._time import InTime, SearchInTime
+from hybridlearn.trees._views import BoosterViews
 
 # Shrinkage of each round where nobody has set it.
 _RATE, _RATE_OF_MANY_CLASSES, _MANY_CLASSES = 0.05, 0.1, 10
 
 
-class BaseBoostedTrees(CallbackSupportMixin, BaseEstimator):
+class BaseBoostedTrees(CallbackSupportMixin, BoosterViews, BaseEstimator):
     """Parameters, encoding, inner split and training of a booster; the heads name the loss."""
 
     _parameter_constraints: ClassVar[dict] = {
@@ -39,6 +40,7 @@ class BaseBoostedTrees(CallbackSupportMixin, BaseEstimator):
         "max_features": [real(0, 1, closed="right")],
         "l2_regularization": [real(0, closed="left")],
         "monotonic_cst": ["array-like", dict, None],
+        "interaction_cst": [str, list, tuple, None],
         "categories": [StrOptions({"encode", "native"})],
         "max_onehot_levels": [integer(0)],
         "early_stopping": ["boolean"],
@@ -63,6 +65,7 @@ class BaseBoostedTrees(CallbackSupportMixin, BaseEstimator):
         max_features: float = 0.5,
         l2_regularization: float = 1.0,
         monotonic_cst: Any = None,
+        interaction_cst: Any = None,
         categories: str = "encode",
         max_onehot_levels: int = 8,
         early_stopping: bool = True,
@@ -83,6 +86,7 @@ class BaseBoostedTrees(CallbackSupportMixin, BaseEstimator):
         self.max_features = max_features
         self.l2_regularization = l2_regularization
         self.monotonic_cst = monotonic_cst
+        self.interaction_cst = interaction_cst
         self.categories = categories
         self.max_onehot_levels = max_onehot_levels
         self.early_stopping = early_stopping
@@ -204,35 +208,13 @@ class BaseBoostedTrees(CallbackSupportMixin, BaseEstimator):
             Log-odds of ``classes_[1]``; centred log-probabilities; or the prediction in units of the target.
         """
         check_is_fitted(self)
-        encoded = self.encoder_.transform(read_table(self, X, reset=False))
+        encoded = self.encoded(X)
         # a booster that was given margins adds none of its own to those that it is given
         start = np.zeros((len(encoded), self._n_outputs)) if self._is_step_ else None
         outputs = self.booster_.inplace_predict(
             encoded, predict_type=self._predict_type, base_margin=start, strict_shape=True
         )
         return self._to_margin(np.asarray(outputs, dtype=np.float64))
-
-    def embed(self, X: Any) -> np.ndarray:
-        """The leaf that each row falls into, tree by tree: codes, that is names of regions of the table.
-
-        Those of two fits have nothing in common: do not average or compare them.
-
-        Parameters
-        ----------
-        X : array-like or DataFrame of shape (n_rows, n_columns)
-
-        Returns
-        -------
-        ndarray of shape (n_rows, n_trees), int64
-            With more than two classes a round has a tree for each.
-        """
-        check_is_fitted(self)
-        encoded = self.encoder_.transform(read_table(self, X, reset=False))
-        types = self.encoder_.feature_types(encoded.shape[1])
-        table = xgb.DMatrix(encoded, feature_types=types, enable_categorical=True, nthread=self._n_threads)
-        return (
-            self.booster_.predict(table, pred_leaf=True, strict_shape=True).reshape(len(encoded), -1).astype(np.int64)
-        )
 
     def _grow(
         self,
@@ -296,6 +278,9 @@ class BaseBoostedTrees(CallbackSupportMixin, BaseEstimator):
         if self.monotonic_cst is not None:
             constraints = monotone_constraints(self.monotonic_cst, encoder.schema, n_encoded)
             params["monotone_constraints"] = constraints
+        if self.interaction_cst is not None:
+            column_of = encoder.column_of(n_encoded)
+            params["interaction_constraints"] = interaction_constraints(self.interaction_cst, encoder.schema, column_of)
         return params
 
     @property
@@ -349,6 +334,9 @@ _PARAMETERS = """
     monotonic_cst : dict of str to int, array-like of int or None, default=None
         1, 0 or -1 by column name, or one a column of `X`: the margin may only rise or fall along it. Not for
         categorical columns. None constrains nothing.
+    interaction_cst : {"no_interactions", "pairwise"}, list of lists of columns or None, default=None
+        Columns, by name or position, that may be split on one way from root to leaf, as in scikit-learn: columns in no
+        list are one more. With "no_interactions" the margin is a sum of a function a column; None constrains nothing.
     categories : {"encode", "native"}, default="encode"
         "encode" keeps all splits numeric: up to `max_onehot_levels` levels become one-hot columns, more become
         cross-fitted target codes; levels unseen in ``fit`` are missing. "native" uses the booster's own

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from hybridlearn.table import Schema, TrainingRows, fit_target_codes, target_codes
+from hybridlearn.table import CATEGORICAL, Schema, TrainingRows, fit_target_codes, target_codes
 
 
 class TreeEncoder:
@@ -72,9 +72,23 @@ class TreeEncoder:
         values = np.where(codes < 0, np.nan, codes)
         if self.native:
             return values
+        return np.where(codes[:, None] < 0, np.nan, codes[:, None] == self._shown(j))
+
+    def _shown(self, j: int) -> np.ndarray:
+        """Codes of the levels of a category that have an indicator."""
         n_levels = len(self.schema.categorical[j].levels)
-        levels = np.arange(n_levels) if n_levels > 2 else np.array([max(n_levels - 1, 0)])
-        return np.where(codes[:, None] < 0, np.nan, codes[:, None] == levels)
+        return np.arange(n_levels) if n_levels > 2 else np.array([max(n_levels - 1, 0)])
+
+    def column_of(self, n_encoded: int) -> np.ndarray:
+        """Position of the column of the table that each encoded column is made of, shape (n_encoded,), int."""
+        widths = [len(Schema((column,), self.schema.n_rows).numeric_names) for column in self.schema.columns]
+        numbers = np.repeat(np.arange(len(widths)), widths)
+        categorical = np.array([i for i, c in enumerate(self.schema.columns) if c.kind == CATEGORICAL], dtype=np.int64)
+        indicators = [1 if self.native else len(self._shown(int(j))) for j in self._onehot]
+        onehot = np.repeat(categorical[self._onehot], indicators)
+        n_coded = n_encoded - len(numbers) - len(onehot)
+        codes = np.repeat(categorical[self._coded], n_coded // max(len(self._coded), 1))
+        return np.concatenate([numbers, onehot, codes])
 
     def feature_types(self, n_encoded: int) -> list[str]:
         """XGBoost's ``"c"`` for native categories, ``"q"`` for all other encoded columns."""

@@ -80,3 +80,56 @@ def test_a_boolean_column_may_be_constrained() -> None:
     y = np.where(X["flag"], 0.0, 1.0)
     model = BoostedTreesRegressor(n_estimators=5, monotonic_cst={"flag": 1}, early_stopping=False).fit(X, y)
     assert np.ptp(model.predict(X)) == 0
+
+
+# -- interactions
+
+
+def crossed(model: Any, X: pd.DataFrame, one: str, other: str) -> float:
+    """How far the margin is, at most, from a sum of a function of one column and of a function without it."""
+    rows, others = X[:40], X[40:80].reset_index(drop=True)
+    first, second = rows.assign(**{one: others[one].to_numpy()}), rows.assign(**{other: others[other].to_numpy()})
+    both = first.assign(**{other: others[other].to_numpy()})
+    mixed = model.margin(rows) - model.margin(first) - model.margin(second) + model.margin(both)
+    return float(np.abs(mixed).max())
+
+
+@pytest.mark.parametrize(
+    ("allowed", "free"),
+    [
+        ("no_interactions", []),
+        ("pairwise", [("up", "down"), ("up", "town"), ("when", "kind")]),
+        ([["up", "town"]], [("up", "town"), ("down", "kind")]),
+        ([[1, 4], [3, 2, 0]], [("up", "town"), ("down", "kind")]),
+    ],
+    ids=["none", "pairs", "names", "positions"],
+)
+@pytest.mark.parametrize("n_classes", [0, 3])
+def test_only_columns_that_may_meet_interact(allowed: Any, free: list[tuple[str, str]], n_classes: int) -> None:
+    """One-hot, target-coded and datetime columns are the column they are made of."""
+    X, y = table(600)
+    rng = np.random.default_rng(1)
+    X["town"] = rng.choice([f"town {i}" for i in range(20)], len(X))
+    y = y + X["up"] * (X["kind"] == "a") * 3 + X["up"] * X["down"] + X["town"].str[-1].astype(int) * X["up"] / 5
+    settings = {"n_estimators": 40, "learning_rate": 0.3, "early_stopping": False, "random_state": 0}
+    if n_classes:
+        model: Any = BoostedTreesClassifier(interaction_cst=allowed, **settings).fit(X, np.digitize(y, [-2, 2]))
+    else:
+        model = BoostedTreesRegressor(interaction_cst=allowed, **settings).fit(X, y)
+    pairs = {(a, b) for i, a in enumerate(X) for b in list(X)[i + 1 :]}
+    if allowed == "no_interactions":
+        assert max(crossed(model, X, *pair) for pair in pairs) < 1e-4
+    for pair in free:
+        assert crossed(model, X, *pair) > 1e-4
+    if isinstance(allowed, list):
+        assert crossed(model, X, "up", "down") < 1e-4
+        assert crossed(model, X, "up", "kind") < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("wanted", "told"), [("none", "must be one of"), ([["up", "weight"]], "'weight'"), ([[0, 9]], "9")]
+)
+def test_interactions_of_what_is_not_there_are_refused(wanted: Any, told: str) -> None:
+    X, y = table()
+    with pytest.raises(ValueError, match=f"interaction_cst.*{told}"):
+        BoostedTreesRegressor(interaction_cst=wanted, n_estimators=2).fit(X, y)

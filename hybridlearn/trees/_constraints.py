@@ -1,8 +1,10 @@
-"""Monotonic constraints on the columns of a table as constraints on the encoded columns."""
+"""Constraints on the columns of a table as constraints on the encoded columns."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -50,3 +52,43 @@ def _by_name(monotonic_cst: Any, schema: Schema) -> Mapping[Any, int]:
     if values.shape != (len(names),):
         raise ValueError(f"monotonic_cst has shape {values.shape}, but X has {len(names)} columns")
     return dict(zip(names, values.tolist(), strict=True))
+
+
+def interaction_constraints(interaction_cst: Any, schema: Schema, column_of: np.ndarray) -> str:
+    """Groups of encoded columns, as XGBoost reads them: on a way from root to leaf only those of one group are split.
+
+    Parameters
+    ----------
+    interaction_cst : {"no_interactions", "pairwise"} or list of lists of column names or positions
+        As in scikit-learn: columns that are in no list are one more group.
+    schema : Schema
+        Of the table.
+    column_of : ndarray of shape (n_encoded,), int
+        Column of the table that each encoded one is made of.
+
+    Raises
+    ------
+    ValueError
+        On a word or a column that is not known.
+    """
+    everything = range(len(schema.columns))
+    if isinstance(interaction_cst, str):
+        sizes = {"no_interactions": 1, "pairwise": 2}
+        if interaction_cst not in sizes:
+            raise ValueError(f"interaction_cst must be one of {list(sizes)}, a list or None, got {interaction_cst!r}")
+        groups = [list(own) for own in combinations(everything, min(sizes[interaction_cst], len(schema.columns)))]
+    else:
+        groups = [[_place(column, schema) for column in own] for own in interaction_cst]
+        rest = sorted(set(everything).difference(*groups))
+        groups += [rest] if rest else []
+    # as text: in a list it looks for names, which our tables of encoded columns do not have
+    return json.dumps([np.flatnonzero(np.isin(column_of, own)).tolist() for own in groups])
+
+
+def _place(column: Any, schema: Schema) -> int:
+    names = [each.name for each in schema.columns]
+    if column in names:
+        return names.index(column)
+    if isinstance(column, int | np.integer) and 0 <= column < len(names):
+        return int(column)
+    raise ValueError(f"interaction_cst names a column that is not in X: {column!r}")
