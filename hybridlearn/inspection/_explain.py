@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -10,22 +9,15 @@ import pandas as pd
 from sklearn.utils import check_random_state
 from tqdm import tqdm
 
-from hybridlearn._protocols import Differentiable
 from hybridlearn._random import RandomState
 from hybridlearn.crossfit import margin, no_news_of_levels
 from hybridlearn.inspection._explanation import Explanation
-from hybridlearn.inspection._mixing import Mixer, Origins, find_origins
-from hybridlearn.inspection._parts import Chain, Part, parts_of, through
-from hybridlearn.inspection._sampling import sampled_shapley
-from hybridlearn.inspection._stages import NotAdditiveError, Stage, stage_of
+from hybridlearn.inspection._game import SAMPLED, Game, adds_up
+from hybridlearn.inspection._parts import Part, parts_of
+from hybridlearn.table import take_rows
 
-# Rows that are explained together, and that tell which columns an encoded one is made of.
+# Rows that are explained together.
 _ROWS_AT_ONCE = 1000
-_ROWS_OF_ORIGINS = 200
-_MOST_LEVELS = 300
-# Of the margin's largest: what rounding may leave between a margin and the sum of its parts.
-_TOLERANCE = 1e-5
-SAMPLED = "permutations"
 
 
 def explain(
@@ -113,7 +105,7 @@ def explain(
     if len(others) < 2:
         raise ValueError(f"background has {len(others)} row(s); give at least 2, best 100 of the training rows")
     if len(others) > n_background:
-        others = _take(others, rng.choice(len(others), n_background, replace=False))
+        others = take_rows(others, rng.choice(len(others), n_background, replace=False))
     parts = _parts(model, method)
     margins = margin(model, table)
     with no_news_of_levels():
@@ -122,20 +114,22 @@ def explain(
     if len(names) != table.shape[1]:
         raise ValueError(f"X has {table.shape[1]} columns, the model was fitted on {len(names)}")
     values: dict[str, np.ndarray] = {}
-    methods: dict[str, str] = {}
+    methods: dict[str, set[str]] = {}
     seed = rng.randint(2**31)
     with tqdm(total=len(parts) * len(table), unit="row", desc="explain", disable=not verbose) as bar:
         for start in range(0, len(table), _ROWS_AT_ONCE):
-            rows = slice(start, start + _ROWS_AT_ONCE)
-            game = Game(_take(table, rows), others, np.random.RandomState(seed), bar.update)
+            rows = np.arange(start, min(start + _ROWS_AT_ONCE, len(table)))
+            game = Game(take_rows(table, rows), others, np.random.RandomState(seed), bar.update)
             for part in parts:
                 found, how = game.values(part)
-                name = part.member
-                if name not in values:
-                    values[name] = np.zeros((len(table), table.shape[1], found.shape[2]))
-                values[name][rows] += part.weight * found
-                methods[name] = how if methods.get(name, how) == how else f"{methods[name]}, {how}"
-    return Explanation.of(model, table, names, margins, base, values, methods)
+                own = values.setdefault(part.member, np.zeros((len(table), table.shape[1], found.shape[2])))
+                own[rows] += part.weight * found
+                methods.setdefault(part.member, set()).add(how)
+    if method == "auto" and not adds_up(np.sum(list(values.values()), axis=0), margins, base.mean(axis=0)):
+        # what the model does to the table before its parts see it is more than the parts know
+        return explain(model, table, others, method=SAMPLED, n_background=n_background, random_state=seed)
+    told = {name: ", ".join(sorted(own)) for name, own in methods.items()}
+    return Explanation.of(model, table, names, margins, base, values, told)
 
 
 def _parts(model: Any, method: str) -> list[Part]:
@@ -155,113 +149,8 @@ def _table(X: Any, name: str) -> Any:
     return array
 
 
-def _take(table: Any, rows: Any) -> Any:
-    return table.iloc[rows].reset_index(drop=True) if isinstance(table, pd.DataFrame) else table[rows]
-
-
 def _names(model: Any, table: Any) -> list[str]:
     if isinstance(table, pd.DataFrame):
         return [str(name) for name in table.columns]
     known = getattr(model, "feature_names_in_", None)
     return [f"x{i}" for i in range(table.shape[1])] if known is None else [str(name) for name in known]
-
-
-def _telling_rows(rows: Any, rng: np.random.RandomState) -> np.ndarray:
-    """Some rows, and of each column of few values one row for each."""
-    found = [rng.permutation(len(rows))[:_ROWS_OF_ORIGINS]]
-    for i in range(rows.shape[1]):
-        values = rows.iloc[:, i] if isinstance(rows, pd.DataFrame) else pd.Series(rows[:, i])
-        first = np.flatnonzero(~values.duplicated().to_numpy())
-        found.append(first if len(first) <= _MOST_LEVELS else np.flatnonzero(values.isna().to_numpy())[:1])
-    return np.unique(np.concatenate(found))
-
-
-class Game:
-    """Some rows, and the background that stands in for what of them is not known.
-
-    Parameters
-    ----------
-    rows, background : DataFrame or ndarray
-    rng : RandomState
-    on_rows : callable
-        Told of rows that are done.
-    """
-
-    def __init__(self, rows: Any, background: Any, rng: np.random.RandomState, on_rows: Callable[[float], Any]):
-        self.mixer = Mixer(rows, background)
-        self.n_rows, self.n_columns = len(rows), rows.shape[1]
-        self.rng = rng
-        self.on_rows = on_rows
-        self.few = Mixer(_take(rows, _telling_rows(rows, rng)), background)
-        self.seen: dict[tuple[int, ...], list[Any]] = {}
-
-    def values(self, part: Part) -> tuple[np.ndarray, str]:
-        """Shapley values of a part's margin, shape (n_rows, n_columns, n_outputs), and how they were found."""
-        stage = None if part.estimator is None else stage_of(part.estimator)
-        margins = part.margin(self.mixer.table)
-        pair = margins[: self.n_rows], margins[self.n_rows :]
-        found = None if stage is None else self._by_stage(part, stage, pair)
-        return found or (self._sampled(part, pair), SAMPLED)
-
-    def _by_stage(self, part: Part, stage: Stage, pair: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, str] | None:
-        """None where the parts do not add up."""
-        whole, *views = self._views(part.chain)
-        encoded = stage.encoded(whole)
-        origins = self._origins(stage, encoded, views)
-        if origins is None:
-            return None
-        players = sorted(set(origins))
-        player = np.array([players.index(origin) for origin in origins])
-        try:
-            found, how = stage.shapley(encoded[: self.n_rows], encoded[self.n_rows :], player, pair), stage.kind
-            self.on_rows(self.n_rows)
-        except NotAdditiveError:
-            found, how = self._sampled_behind(part.estimator, encoded, player), SAMPLED
-        wanted = pair[0] - pair[1].mean(axis=0)
-        if not np.allclose(found.sum(axis=1), wanted, rtol=0, atol=_TOLERANCE * max(1.0, np.abs(pair[0]).max())):
-            return None
-        shares = np.array([[(i in own) / max(len(own), 1) for i in range(self.n_columns)] for own in players])
-        return np.einsum("npk,pc->nck", found, shares), how
-
-    def _views(self, chain: Chain) -> list[Any]:
-        """Behind a chain: all rows, the few that tell origins, and these with each column changed."""
-        key = tuple(id(step) for step in chain)
-        if key not in self.seen:
-            if chain:
-                before = self._views(chain[:-1])
-                self.seen[key] = [through(chain[-1:], view) for view in before]
-            else:
-                changed = [self.few.changed(i) for i in range(self.n_columns)]
-                self.seen[key] = [self.mixer.table, self.few.table, *changed]
-        return self.seen[key]
-
-    def _origins(self, stage: Stage, encoded: np.ndarray, views: list[Any]) -> Origins | None:
-        with no_news_of_levels():
-            origins = find_origins(stage.encoded, *views)
-        if origins is None:
-            return None
-        varies = (encoded != encoded[:1]).any(axis=0) & ~np.isnan(encoded).all(axis=0)
-        return None if any(not own for own, moves in zip(origins, varies, strict=True) if moves) else origins
-
-    def _sampled(self, part: Part, pair: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
-        """Of any margin, by mixtures of rows of the table."""
-
-        def margin_of(rows: np.ndarray, others: np.ndarray, has_row: np.ndarray) -> np.ndarray:
-            chosen = np.where(has_row, rows[:, None], self.n_rows + others[:, None])
-            with no_news_of_levels():
-                return part.margin(self.mixer.take(chosen))
-
-        return sampled_shapley(margin_of, *pair, self.n_columns, self.rng, self._on_share)
-
-    def _sampled_behind(self, net: Differentiable, encoded: np.ndarray, player: np.ndarray) -> np.ndarray:
-        """Of a net, by mixtures of what it makes of each column."""
-
-        def margin_of(rows: np.ndarray, others: np.ndarray, has_row: np.ndarray) -> np.ndarray:
-            return net.margin_behind(np.where(has_row[:, player], encoded[rows], encoded[self.n_rows + others]))
-
-        margins = net.margin_behind(encoded)
-        pair = margins[: self.n_rows], margins[self.n_rows :]
-        return sampled_shapley(margin_of, *pair, int(player.max()) + 1, self.rng, self._on_share)
-
-    def _on_share(self, share: float) -> None:
-        self.on_rows(share * self.n_rows)
