@@ -168,6 +168,9 @@ def test_auto_selects_inside_each_fold(mixed: Any, monkeypatch: pytest.MonkeyPat
     fitted = hybrid(cv=2).fit(X, y)
     assert all(front.select == "auto" and len(front.report_) for front in fitted.features_)
     assert all(front.select is None for front in hybrid(preset="fast", cv=2).fit(X, y).features_)
+    many = np.arange(len(y)) % 3
+    monkeypatch.setattr(_hybrid, "_MOST_CELLS_UNJUDGED", 3 * len(y) - 1)
+    assert hybrid(preset="fast", cv=2).fit(X, many).features_ is None
     # in front of members that would fail on gaps, of few rows and behind steps that look at the target there is none
     numbers = X[["a", "flag"]].fillna(0)
     assert hybrid(estimators=[("linear", LogisticRegression())], cv=2).fit(numbers, y).features_ is None

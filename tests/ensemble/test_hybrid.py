@@ -433,3 +433,30 @@ def test_trees_of_any_loss_are_members(table) -> None:
     y = np.exp(table.number / 2)
     hybrid = HybridRegressor(estimators=members, cv=2, final_estimator="nonnegative", random_state=0).fit(table.X, y)
     assert np.corrcoef(hybrid.predict(table.X), y)[0, 1] > 0.5
+
+
+# a sum of a function a column
+
+
+@pytest.mark.parametrize("task", ["two", "number"])
+def test_additive_members_make_a_sum_of_a_function_a_column(mixed: Any, task: str) -> None:
+    """What a change of one column does to the margin is the same whatever the other columns are."""
+    X, y = mixed
+    cls, y = (HybridClassifier, y) if task == "two" else (HybridRegressor, y + X["a"].fillna(0).clip(-1, 1))
+    hybrid = cls(estimators="additive", cv=2, random_state=0).fit(X, y)
+    assert set(hybrid.weights_.index) == {"additive_trees", "additive_net", "linear"}
+    # a regression's net and clipped probabilities end the sum at the rim
+    trees = hybrid.named_estimators_["additive_trees"][0]
+    for column in X:
+        other = X.sample(frac=1, random_state=0).reset_index(drop=True)
+        step = trees.margin(X.assign(**{column: X[column].iloc[0]})) - trees.margin(X)
+        elsewhere = other.assign(**{column: X[column]})
+        same = trees.margin(elsewhere.assign(**{column: X[column].iloc[0]})) - trees.margin(elsewhere)
+        np.testing.assert_allclose(step, same, atol=1e-5)
+    assert hybrid.features_ is None
+
+
+def test_additive_members_take_no_features(mixed: Any) -> None:
+    X, y = mixed
+    with pytest.raises(ValueError, match="features= mixes columns"):
+        HybridClassifier(estimators="additive", features=FunctionTransformer()).fit(X, y)
