@@ -170,6 +170,11 @@ class TabularPipeline(Pipeline):
         return (step for step in super()._iter(*args, **kwargs) if step[0] not in moved)
 
     @property
+    def fitted_steps(self) -> Steps:
+        """Names and steps that new rows go through, the last one's among them: not those that have moved."""
+        return [(name, step) for _, name, step in self._iter(filter_resample=True)]
+
+    @property
     def n_features_in_(self) -> int:
         """Columns seen in ``fit``, by the first step that was fitted."""
         return next(self._iter())[2].n_features_in_

@@ -10,7 +10,6 @@ import pandas as pd
 from sklearn.base import is_classifier
 
 from hybridlearn._extras import require
-from hybridlearn._heads import probabilities
 from hybridlearn.inspection import _plots
 
 
@@ -39,7 +38,8 @@ class Explanation:
         Of a classifier ``prediction`` and the probability of each class, else ``prediction``: calibration and
         threshold, which come behind the margin, change neither its order nor its parts.
     class_names : list of str
-        Of more than two classes, in the order of the last axis of ``values``; else empty.
+        Of more than two classes (of several labels or targets, these), in the order of the last axis of ``values``;
+        else empty.
     """
 
     values: np.ndarray
@@ -64,17 +64,21 @@ class Explanation:
         methods: dict[str, str],
     ) -> Self:
         """Put together what the parts of a model give: each of shape (n_rows, n_columns, n_outputs)."""
-        is_one = margins.shape[1] == 1
-        classes = [str(label) for label in model.classes_] if is_classifier(model) else []
+        is_one, mean = margins.shape[1] == 1, base.mean(axis=0)
+        labels = model.classes_ if is_classifier(model) else np.arange(margins.shape[1])
+        names_of_outputs = [str(label) for label in labels]
 
         def plain(array: np.ndarray) -> np.ndarray:
             return array[..., 0] if is_one else array
 
-        prediction = pd.DataFrame({"prediction": np.asarray(model.predict(table))})
-        if classes:
-            share = probabilities(margins)
-            prediction[[f"probability of {label}" for label in classes]] = share
-        mean = base.mean(axis=0)
+        predicted = np.asarray(model.predict(table)).reshape(len(margins), -1)
+        one = predicted.shape[1] == 1
+        told = dict(
+            zip(["prediction"] if one else [f"prediction of {k}" for k in names_of_outputs], predicted.T, strict=True)
+        )
+        if is_classifier(model):
+            shares = np.asarray(model.predict_proba(table)).T
+            told |= {f"probability of {label}": share for label, share in zip(names_of_outputs, shares, strict=True)}
         return cls(
             values=plain(np.sum(list(values.values()), axis=0)),
             base_values=float(mean[0]) if is_one else mean,
@@ -83,8 +87,8 @@ class Explanation:
             data=pd.DataFrame(np.asarray(table), columns=names) if not isinstance(table, pd.DataFrame) else table,
             by_member={name: plain(own) for name, own in values.items() if name},
             methods=methods,
-            predictions=prediction,
-            class_names=[] if is_one else classes,
+            predictions=pd.DataFrame(told),
+            class_names=[] if is_one else names_of_outputs,
         )
 
     def __len__(self) -> int:

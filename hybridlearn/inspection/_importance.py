@@ -21,7 +21,7 @@ from hybridlearn._row_losses import row_losses
 from hybridlearn._target import encode_classes, to_numbers
 from hybridlearn.crossfit import margin, no_news_of_levels
 from hybridlearn.inspection._mixing import Mixer
-from hybridlearn.table import row_hashes
+from hybridlearn.table import Schema, row_hashes
 
 Groups = str | Mapping[str, Sequence[Hashable]] | None
 # Spearman's correlation from which on "auto" takes two columns for one.
@@ -176,7 +176,10 @@ def importance(
 def _judge(model: Any, table: Any, y: Any) -> Callable[[Any], np.ndarray]:
     """What gives margins of rows that were not seen."""
     known = getattr(model, "row_hashes_", None)
-    shared = 0 if known is None else int(np.isin(row_hashes(table, np.asarray(y)), known).sum())
+    # a column that mixes text and numbers is text to a hybrid
+    settles = hasattr(model, "replay") and isinstance(table, pd.DataFrame)
+    read = Schema.from_data(table).settled(table) if settles else table
+    shared = 0 if known is None else int(np.isin(row_hashes(read, np.asarray(y)), known).sum())
     if hasattr(model, "replay"):
         if shared < len(table):
             raise ValueError(

@@ -84,7 +84,8 @@ def _steps_of(model: Any) -> tuple[Chain, Any]:
     """The transformers of a pipeline and its last step; samplers do nothing to new rows."""
     steps: list[Any] = []
     while hasattr(model, "steps"):
-        *front, model = [step for _, step in model.steps if step not in (None, "passthrough")]
+        own = getattr(model, "fitted_steps", model.steps)
+        *front, model = [step for _, step in own if step not in (None, "passthrough")]
         steps += [step for step in front if hasattr(step, "transform")]
         model = _inside(model)
     return tuple(steps), model

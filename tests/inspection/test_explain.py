@@ -16,6 +16,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV
+from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from xgboost import XGBRegressor
@@ -31,12 +32,15 @@ from hybridlearn import (
     HybridClassifier,
     HybridRegressor,
     HybridStackingRegressor,
+    MixedSMOTE,
     TableEncoder,
     TabMRegressor,
     TabularMLPClassifier,
     TabularMLPRegressor,
     TabularResNetRegressor,
     explain,
+    importance,
+    make_tabular_pipeline,
 )
 from hybridlearn.table import UnseenCategoryWarning
 
@@ -236,6 +240,55 @@ def by_hand(net: AdditiveNetRegressor) -> None:
         first, second = module.hidden.layers[0], module.hidden.layers[3]
         first.weight[2, 0, 0], second.weight[2, 0, 0] = 2.0, 1.0
         module.output.weight[0, 2] = 1.0
+
+
+def test_a_pipeline_whose_steps_have_moved_into_folds(mixed: pd.DataFrame, number: np.ndarray) -> None:
+    """What is fitted is in the members: the pipeline's own steps are not."""
+    hybrid = HybridClassifier(estimators=[("trees", BoostedTreesClassifier(**TREES))], cv=2, random_state=0)
+    builder = FeatureBuilder(select=None, families=["target"])
+    model = make_tabular_pipeline(MixedSMOTE(random_state=0), builder, hybrid).fit(mixed, number > 5)
+    found = explain(model, mixed[:5], mixed[100:130])
+    assert found.methods == {"trees": "trees"}
+    assert found.check_additivity() < 1e-5
+
+
+def test_several_targets_and_labels_have_an_axis(mixed: pd.DataFrame, number: np.ndarray) -> None:
+    net = TabularMLPRegressor(hidden_layer_sizes=(8,), **NET, random_state=0)
+    found = explain(net.fit(mixed, np.column_stack([number, -number])), mixed[:5], mixed[100:120])
+    assert found.values.shape == (5, 4, 2)
+    assert found.predictions.columns.tolist() == ["prediction of 0", "prediction of 1"]
+    labels = np.column_stack([number > 4, number > 5]).astype(int)
+    several = TabularMLPClassifier(hidden_layer_sizes=(8,), **NET, random_state=0).fit(mixed, labels)
+    found = explain(several, mixed[:5], mixed[100:120])
+    assert found.check_additivity() < 1e-6
+    assert found.predictions.shape == (5, 4)
+
+
+def test_columns_of_every_kind(number: np.ndarray) -> None:
+    """Booleans, moments, nullable integers, text mixed with numbers."""
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame(
+        {
+            "flag": rng.random(240) < 0.5,
+            "when": pd.Timestamp("2020-01-01") + pd.to_timedelta(rng.integers(900, size=240), unit="D"),
+            "code": rng.choice(np.array([1, "x", None], dtype=object), 240),
+            "count": pd.array(rng.integers(0, 5, 240), dtype="Int64"),
+        }
+    )
+    X.loc[::7, "count"] = pd.NA
+    y = number + X["flag"] + (X["when"].dt.month > 6)
+    hybrid = HybridRegressor(estimators=members("number"), cv=2, final_estimator="mean", random_state=0).fit(X, y)
+    found = explain(hybrid, X[:10], X[100:140])
+    assert found.methods == {"trees": "trees", "mlp": "net", "linear": "linear"}
+    assert found.check_additivity() < 1e-5
+    assert importance(hybrid, X, y, n_repeats=2).frame.index[0] in ("flag", "when")
+
+
+def test_a_single_column_has_all(number: np.ndarray) -> None:
+    X = np.arange(240.0)[:, None]
+    model = KNeighborsRegressor().fit(X, number)
+    found = explain(model, X[:5], X)
+    assert_allclose(found.values[:, 0] + found.base_values, model.predict(X[:5]))
 
 
 # -- what is asked for, and what is wrong
