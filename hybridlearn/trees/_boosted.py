@@ -67,7 +67,7 @@ class BaseBoostedTrees(CallbackSupportMixin, BoosterViews, BaseEstimator):
         monotonic_cst: Any = None,
         interaction_cst: Any = None,
         categories: str = "encode",
-        max_onehot_levels: int = 8,
+        max_onehot_levels: int = 16,
         early_stopping: bool = True,
         validation_fraction: float = 0.15,
         n_iter_no_change: int = 50,
@@ -341,7 +341,7 @@ _PARAMETERS = """
         "encode" keeps all splits numeric: up to `max_onehot_levels` levels become one-hot columns, more become
         cross-fitted target codes; levels unseen in ``fit`` are missing. "native" uses the booster's own
         categorical splits.
-    max_onehot_levels : int, default=8
+    max_onehot_levels : int, default=16
         See `categories`.
     early_stopping : bool, default=True
         Whether to find the number of rounds on rows kept aside, where their loss is lowest, and then to boost all
