@@ -22,7 +22,7 @@ _SPACE: dict[str, Any] = {
     "hidden_layer_sizes": [(128, 128), (256, 256), (512, 512), (256, 256, 256)],
     "n_blocks": randint(1, 5),
     "d_block": [64, 128, 192, 256],
-    "d_hidden": [128, 256, 384, 512],
+    "d_hidden": [32, 128, 256, 384, 512],
     "k": [8, 16, 32],
     "attention_dropout": uniform(0.0, 0.5),
     "label_smoothing": [0.0, 0.05, 0.1],

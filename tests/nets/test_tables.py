@@ -94,8 +94,9 @@ def test_levels_beyond_the_most_frequent_share_one_embedding(cls: type) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         probability = net.predict_proba(pd.DataFrame({"c": ["c", "l", "a"]}))
-    np.testing.assert_array_equal(probability[0], probability[1])
-    assert not np.array_equal(probability[0], probability[2])
+    # the same row in another place of a product of matrices may differ in its last bit
+    np.testing.assert_allclose(probability[0], probability[1], rtol=1e-12)
+    assert not np.allclose(probability[0], probability[2], rtol=1e-9)
 
 
 @pytest.mark.parametrize("columns", [["age"], ["job"], ["member"], ["job", "grade"]], ids=str)
