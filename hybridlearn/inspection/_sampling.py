@@ -59,14 +59,14 @@ def sampled_shapley(
         row, walk = np.divmod(np.arange(start, min(start + size, n_walks)), len(orders))
         shape = (len(row), n_steps)
         has_row = ranks[walk][:, None, :] < steps[:, None]  # (n, n_steps, n_players)
-        mixed = np.empty((0, rows.shape[1]))
+        mixed = np.empty((*shape, rows.shape[1]))
         if n_steps:
-            mixed = margin_of(
+            told = margin_of(
                 np.broadcast_to(row[:, None], shape).ravel(),
                 np.broadcast_to(others[walk][:, None], shape).ravel(),
                 has_row.reshape(-1, n_players),
             )
-        mixed = mixed.reshape(*shape, rows.shape[1])
+            mixed = told.reshape(mixed.shape)
         way = np.concatenate([background[others[walk]][:, None], mixed, rows[row][:, None]], axis=1)
         np.add.at(found, (row[:, None], orders[walk]), np.diff(way, axis=1))
         on_part(len(row) / n_walks)

@@ -12,7 +12,7 @@ from sklearn.base import is_classifier
 from hybridlearn._device import resolve_device
 from hybridlearn._protocols import Differentiable, SumOfTrees
 from hybridlearn.inspection._forest_shap import forest_shapley
-from hybridlearn.inspection._rescale import contributions, rescaled
+from hybridlearn.inspection._rescale import Rescaled
 from hybridlearn.trees import Forest
 
 _PAIRS_AT_ONCE = 2048
@@ -86,7 +86,8 @@ class LinearStage:
         # margins of probabilities are clipped where these are near 0 or 1: one more step, for the rule of nets
         given, base = (part @ (coefficients[0][:, None] * owned) for part in (rows, background))
         asked = margins[0] - margins[1].T
-        ratio = _ratio(asked, given.sum(axis=1)[:, None] - base.sum(axis=1))
+        found = given.sum(axis=1)[:, None] - base.sum(axis=1)
+        ratio = _ratio(asked.reshape(-1, 1), found.reshape(-1, 1)).reshape(asked.shape)
         return (given * ratio.mean(axis=1)[:, None] - ratio @ base / len(base))[..., None]
 
 
@@ -97,10 +98,8 @@ class NetStage:
 
     def __init__(self, estimator: Any):
         self.estimator = estimator
-        self.device = resolve_device(estimator.device)
-        dtype = torch.float64 if self.device.type == "cpu" else torch.float32
-        self.module = copy.deepcopy(estimator.module_).to(device=self.device, dtype=dtype).eval()
-        self.dtype = dtype
+        self.how: dict[str, Any] = {"device": resolve_device(estimator.device), "dtype": torch.float32}
+        self.module = copy.deepcopy(estimator.module_).to(**self.how).eval()
 
     def encoded(self, X: Any) -> np.ndarray:
         return self.estimator.embedded(X)
@@ -108,21 +107,21 @@ class NetStage:
     def shapley(
         self, rows: np.ndarray, background: np.ndarray, player: np.ndarray, margins: tuple[np.ndarray, np.ndarray]
     ) -> np.ndarray:
-        owned = torch.eye(int(player.max()) + 1, dtype=self.dtype, device=self.device)[torch.tensor(player)]
-        x, z = (torch.tensor(part, dtype=self.dtype, device=self.device) for part in (rows, background))
+        owned = torch.eye(int(player.max()) + 1, **self.how)[torch.tensor(player)]
+        x, z = (torch.tensor(part, **self.how) for part in (rows, background))
         found = np.zeros((len(rows), owned.shape[1], margins[0].shape[1]))
         n_pairs = len(rows) * len(background)
-        with rescaled(self.module):
+        with Rescaled(self.module, self.module.outputs, z) as net:
             for start in range(0, n_pairs, _PAIRS_AT_ONCE):
                 row, other = np.divmod(np.arange(start, min(start + _PAIRS_AT_ONCE, n_pairs)), len(background))
-                given, difference = contributions(self.module.outputs, x[row], z[other])
+                given, difference = net.contributions(x[row], torch.tensor(other, device=z.device))
                 by_player = torch.einsum("ndk,dp->npk", given, owned).cpu().double().numpy()
-                if not _adds_up(by_player, difference.cpu().double().numpy()):
+                asked, outputs = margins[0][row] - margins[1][other], difference.cpu().double().numpy()
+                if not np.allclose(by_player.sum(axis=1), outputs, rtol=1e-3, atol=1e-4):
                     raise NotAdditiveError
                 if not is_classifier(self.estimator):
                     # outputs have other units than margins, and are clipped: one more step for the rule
-                    asked = margins[0][row] - margins[1][other]
-                    by_player *= _ratio(asked, difference.cpu().double().numpy())[:, None]
+                    by_player *= _ratio(asked, outputs)[:, None]
                 np.add.at(found, row, by_player)
         return _centred_classes(self.estimator, found / len(background))
 
@@ -149,10 +148,14 @@ def _centred_classes(estimator: Any, values: np.ndarray) -> np.ndarray:
     return values - values.mean(axis=2, keepdims=True) if several else values
 
 
-def _adds_up(by_player: np.ndarray, difference: np.ndarray) -> bool:
-    return bool(np.allclose(by_player.sum(axis=1), difference, rtol=1e-4, atol=1e-5))
-
-
 def _ratio(asked: np.ndarray, found: np.ndarray) -> np.ndarray:
-    is_zero = np.abs(found) < 1e-12
-    return np.where(is_zero, 0.0, asked / np.where(is_zero, 1.0, found))
+    """Of each pair, what differences of margins are over those of outputs, shape (n_pairs, n_outputs).
+
+    The usual one, a change of units, where it fits: that of two small differences would be of their rounding. Elsewhere
+    a margin was clipped.
+    """
+    ratio = np.divide(asked, found, out=np.zeros(found.shape), where=found != 0)
+    is_small = np.abs(found) <= 1e-3 * np.abs(found).max(axis=0)
+    usual = np.nanmedian(np.where(is_small, np.nan, ratio), axis=0) if not is_small.all(axis=0).any() else 1.0
+    fits = np.abs(asked - usual * found) <= 1e-6 * np.abs(asked).max(axis=0)
+    return np.where(fits, usual, ratio)

@@ -131,6 +131,24 @@ def test_any_other_model_is_sampled(mixed: pd.DataFrame, number: np.ndarray, cou
     assert cosine(found.values, count(model, mixed[:4], mixed[100:130])[..., 0]) > 0.98
 
 
+def test_margins_that_end_somewhere_are_gone_to_by_the_rule(count: Count) -> None:
+    """A regression's net stays within the targets of its fit, probabilities of a linear model above their floor."""
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame(rng.normal(size=(300, 3)), columns=list("abc"))
+    y = X @ [1.0, 2.0, -1.0]
+    net = TabularMLPRegressor(hidden_layer_sizes=(16,), **NET, random_state=0).fit(X, y.clip(-0.5, 0.5))
+    wide = 4 * X[:8]
+    found = explain(net, wide, X[100:140])
+    assert found.methods == {"": "net"}
+    assert (np.abs(net.predict(wide)) == 0.5).any()
+    assert found.check_additivity() < 1e-5
+    assert cosine(found.values, count(net, wide, X[100:140])[..., 0]) > 0.95
+    linear = HybridClassifier(estimators=[("linear", LogisticRegression(C=1e4))], cv=2, random_state=0).fit(X, y > 0)
+    found = explain(linear, wide, X[100:140])
+    assert found.methods == {"linear": "linear"}
+    assert found.check_additivity() < 1e-5
+
+
 def test_a_poisson_booster_whose_prediction_is_no_sum_is_sampled(mixed: pd.DataFrame, number: np.ndarray) -> None:
     trees = BoostedTreesRegressor(loss="poisson", **TREES, random_state=0).fit(mixed, number.clip(0))
     found = explain(trees, mixed[:4], mixed[100:130])
