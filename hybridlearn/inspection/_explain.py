@@ -107,16 +107,16 @@ def explain(
     if len(others) > n_background:
         others = take_rows(others, rng.choice(len(others), n_background, replace=False))
     parts = _parts(model, method)
+    # what is new in the rows is told of here, once
     margins = margin(model, table)
-    with no_news_of_levels():
-        base = margin(model, others)
     names = _names(model, table)
     if len(names) != table.shape[1]:
         raise ValueError(f"X has {table.shape[1]} columns, the model was fitted on {len(names)}")
     values: dict[str, np.ndarray] = {}
     methods: dict[str, set[str]] = {}
     seed = rng.randint(2**31)
-    with tqdm(total=len(parts) * len(table), unit="row", desc="explain", disable=not verbose) as bar:
+    with no_news_of_levels(), tqdm(total=len(parts) * len(table), unit="row", disable=not verbose) as bar:
+        base = margin(model, others)
         for start in range(0, len(table), _ROWS_AT_ONCE):
             rows = np.arange(start, min(start + _ROWS_AT_ONCE, len(table)))
             game = Game(take_rows(table, rows), others, np.random.RandomState(seed), bar.update)
@@ -129,7 +129,8 @@ def explain(
         # what the model does to the table before its parts see it is more than the parts know
         return explain(model, table, others, method=SAMPLED, n_background=n_background, random_state=seed)
     told = {name: ", ".join(sorted(own)) for name, own in methods.items()}
-    return Explanation.of(model, table, names, margins, base, values, told)
+    with no_news_of_levels():
+        return Explanation.of(model, table, names, margins, base, values, told)
 
 
 def _parts(model: Any, method: str) -> list[Part]:

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from hybridlearn._protocols import Differentiable
-from hybridlearn.crossfit import no_news_of_levels
 from hybridlearn.inspection._mixing import Mixer, Origins, find_origins
 from hybridlearn.inspection._parts import Chain, Part, through
 from hybridlearn.inspection._sampling import sampled_shapley
@@ -99,8 +98,7 @@ class Game:
         return self.seen[key]
 
     def _origins(self, stage: Stage, encoded: np.ndarray, views: list[Any]) -> Origins | None:
-        with no_news_of_levels():
-            origins = find_origins(stage.encoded, *views)
+        origins = find_origins(stage.encoded, *views)
         if origins is None:
             return None
         varies = (encoded != encoded[:1]).any(axis=0) & ~np.isnan(encoded).all(axis=0)
@@ -111,8 +109,7 @@ class Game:
 
         def margin_of(rows: np.ndarray, others: np.ndarray, has_row: np.ndarray) -> np.ndarray:
             chosen = np.where(has_row, rows[:, None], self.n_rows + others[:, None])
-            with no_news_of_levels():
-                return part.margin(self.mixer.take(chosen))
+            return part.margin(self.mixer.take(chosen))
 
         return sampled_shapley(margin_of, *pair, self.n_columns, self.rng, self._on_share)
 

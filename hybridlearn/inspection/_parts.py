@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.frozen import FrozenEstimator
 
 from hybridlearn._protocols import SumOfModels
-from hybridlearn.crossfit import FoldModel, margin, no_news_of_levels
+from hybridlearn.crossfit import FoldModel, margin
 
 Chain = tuple[Any, ...]
 
@@ -93,7 +93,6 @@ def _steps_of(model: Any) -> tuple[Chain, Any]:
 
 def through(chain: Chain, table: Any) -> Any:
     """What a chain of transformers makes of a table."""
-    with no_news_of_levels():
-        for step in chain:
-            table = step.transform(table)
+    for step in chain:
+        table = step.transform(table)
     return table

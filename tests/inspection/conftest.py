@@ -23,7 +23,7 @@ def mixed() -> pd.DataFrame:
             "age": rng.normal(40, 10, 240),
             "income": rng.lognormal(3, 0.5, 240),
             "colour": rng.choice(["red", "green", "blue"], 240),
-            "town": rng.choice([f"town {i}" for i in range(12)], 240),
+            "town": rng.choice([f"town {i}" for i in range(20)], 240),
         }
     )
     X.loc[::9, "age"] = np.nan

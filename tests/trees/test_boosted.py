@@ -22,7 +22,7 @@ from hybridlearn.trees._encoding import TreeEncoder
 QUICK = {"n_estimators": 20, "learning_rate": 0.3, "random_state": 0}
 # What a weight and a repetition must agree on: no draw of rows or columns, no Hessian bound.
 PLAIN = {**QUICK, "early_stopping": False, "subsample": 1.0, "max_features": 1.0, "min_child_weight": 0.0}
-MANY = [f"level {i:02}" for i in range(15)]
+MANY = [f"level {i:02}" for i in range(18)]  # more than get a column each
 
 
 def table(n_rows: int = 240, seed: int = 0) -> tuple[pd.DataFrame, np.ndarray]:

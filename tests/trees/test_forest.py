@@ -20,7 +20,7 @@ def mixed() -> pd.DataFrame:
         {
             "age": rng.normal(size=300),
             "colour": rng.choice(["red", "green", "blue"], 300),
-            "town": rng.choice([f"town {i}" for i in range(12)], 300),
+            "town": rng.choice([f"town {i}" for i in range(20)], 300),
         }
     )
     X.loc[::9, "age"] = np.nan
