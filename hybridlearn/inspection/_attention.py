@@ -14,7 +14,6 @@ from hybridlearn._extras import axes_for
 from hybridlearn._random import RandomState
 from hybridlearn.inspection._explain import explain
 from hybridlearn.inspection._faithfulness import Faithfulness, faithfulness
-from hybridlearn.inspection._mixing import Mixer, find_origins
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,18 +115,17 @@ def attention_maps(
     check_is_fitted(model)
     others = X if background is None else background
     attention = model.attention(X)
-    mixer = Mixer(X) if isinstance(X, pd.DataFrame) else Mixer(np.asarray(X))
-    rollout = _rollout(attention) @ _columns_of_tokens(model, mixer, attention.shape[-1] - 1)
-    names = [str(name) for name in mixer.names]
+    rollout = _rollout(attention) @ np.eye(model.n_features_in_)[model.column_of_tokens()]
     exact = explain(model, X, others, n_background=n_background, random_state=random_state)
     sizes = np.abs(exact.values).reshape(*rollout.shape, -1).sum(axis=2)
-    correlations = np.array([spearmanr(a, b).statistic for a, b in zip(rollout, sizes, strict=True)])
+    correlations = pd.DataFrame({"r": [spearmanr(a, b).statistic for a, b in zip(rollout, sizes, strict=True)]})
+    rank_correlation, error = correlations["r"].agg(["mean", "sem"]).to_numpy(dtype=np.float64)
     return AttentionMaps(
         attention=attention,
-        rollout=pd.DataFrame(rollout, columns=names),
+        rollout=pd.DataFrame(rollout, columns=exact.feature_names),
         faithfulness=faithfulness(model, X, rollout, others, n_background=n_background, random_state=random_state),
-        rank_correlation=float(np.nanmean(correlations)),
-        rank_correlation_standard_error=float(np.nanstd(correlations, ddof=1) / np.sqrt(len(correlations))),
+        rank_correlation=float(rank_correlation),
+        rank_correlation_standard_error=float(error),
     )
 
 
@@ -140,14 +138,3 @@ def _rollout(attention: np.ndarray) -> np.ndarray:
         flow = np.einsum("nt,nts->ns", flow, mixed[:, block])
     flow = flow[:, :-1]
     return flow / flow.sum(axis=1, keepdims=True)
-
-
-def _columns_of_tokens(model: Any, mixer: Mixer, n_tokens: int) -> np.ndarray:
-    """Which column each token is of, shape (n_tokens, n_columns), rows summing to 1."""
-    changed = [mixer.changed(i) for i in range(mixer.n_columns)]
-    origins = find_origins(model.embedded, mixer.table, *changed) or []
-    width = len(origins) // n_tokens
-    own = [sorted({i for origin in origins[t * width : (t + 1) * width] for i in origin}) for t in range(n_tokens)]
-    shares = np.array([[(i in each) / max(len(each), 1) for i in range(mixer.n_columns)] for each in own])
-    # a token that is the same in all rows tells nothing of a column: it is left to all
-    return np.where(shares.any(axis=1, keepdims=True), shares, 1 / mixer.n_columns)

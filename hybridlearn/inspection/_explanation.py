@@ -65,20 +65,16 @@ class Explanation:
     ) -> Self:
         """Put together what the parts of a model give: each of shape (n_rows, n_columns, n_outputs)."""
         is_one, mean = margins.shape[1] == 1, base.mean(axis=0)
-        labels = model.classes_ if is_classifier(model) else np.arange(margins.shape[1])
-        names_of_outputs = [str(label) for label in labels]
+        labels = model.classes_ if is_classifier(model) else range(margins.shape[1])
 
         def plain(array: np.ndarray) -> np.ndarray:
             return array[..., 0] if is_one else array
 
-        predicted = np.asarray(model.predict(table)).reshape(len(margins), -1)
-        one = predicted.shape[1] == 1
-        told = dict(
-            zip(["prediction"] if one else [f"prediction of {k}" for k in names_of_outputs], predicted.T, strict=True)
-        )
+        predicted = pd.DataFrame(np.asarray(model.predict(table)).reshape(len(margins), -1))
+        is_several = predicted.shape[1] > 1
+        predicted.columns = [f"prediction of {label}" for label in labels] if is_several else ["prediction"]
         if is_classifier(model):
-            shares = np.asarray(model.predict_proba(table)).T
-            told |= {f"probability of {label}": share for label, share in zip(names_of_outputs, shares, strict=True)}
+            predicted[[f"probability of {label}" for label in labels]] = model.predict_proba(table)
         return cls(
             values=plain(np.sum(list(values.values()), axis=0)),
             base_values=float(mean[0]) if is_one else mean,
@@ -87,8 +83,8 @@ class Explanation:
             data=pd.DataFrame(np.asarray(table), columns=names) if not isinstance(table, pd.DataFrame) else table,
             by_member={name: plain(own) for name, own in values.items() if name},
             methods=methods,
-            predictions=pd.DataFrame(told),
-            class_names=[] if is_one else names_of_outputs,
+            predictions=predicted,
+            class_names=[] if is_one else [str(label) for label in labels],
         )
 
     def __len__(self) -> int:

@@ -21,6 +21,7 @@ from hybridlearn._row_losses import row_losses
 from hybridlearn._target import encode_classes, to_numbers
 from hybridlearn.crossfit import margin, no_news_of_levels
 from hybridlearn.inspection._mixing import Mixer
+from hybridlearn.inspection._parts import unwrapped
 from hybridlearn.table import Schema, row_hashes
 
 Groups = str | Mapping[str, Sequence[Hashable]] | None
@@ -137,7 +138,7 @@ def importance(
         raise ValueError(f"confidence must be between 0 and 1, got {confidence!r}")
     if n_repeats < 1:
         raise ValueError(f"n_repeats must be at least 1, got {n_repeats!r}")
-    mixer = Mixer(X) if isinstance(X, pd.DataFrame) else Mixer(np.asarray(X))
+    model, mixer = unwrapped(model), Mixer(X)
     target = _target(model, y)
     if len(target) != len(mixer.table):
         raise ValueError(f"y has {len(target)} rows, X has {len(mixer.table)}")
@@ -175,24 +176,34 @@ def importance(
 
 def _judge(model: Any, table: Any, y: Any) -> Callable[[Any], np.ndarray]:
     """What gives margins of rows that were not seen."""
-    known = getattr(model, "row_hashes_", None)
-    # a column that mixes text and numbers is text to a hybrid
-    settles = hasattr(model, "replay") and isinstance(table, pd.DataFrame)
-    read = Schema.from_data(table).settled(table) if settles else table
-    shared = 0 if known is None else int(np.isin(row_hashes(read, np.asarray(y)), known).sum())
+    name = type(model).__name__
     if hasattr(model, "replay"):
-        if shared < len(table):
-            raise ValueError(
-                f"{len(table) - shared} of {len(table)} rows of X and y are not those that {type(model).__name__} was "
-                "fitted on; give the rows of fit, or take another model"
-            )
+        _check_are_those_of_fit(model, table, y)
         return model.replay  # type: ignore[no-any-return]
+    known = getattr(model, "row_hashes_", np.empty(0))
+    shared = int(np.isin(row_hashes(table, np.asarray(y)), known).sum())
     if shared:
         raise ValueError(
-            f"{type(model).__name__} was trained on {shared} of {len(table)} rows of X and y, on which nothing is "
-            "unimportant; give rows that it has not seen"
+            f"{name} was trained on {shared} of {len(table)} rows of X and y, on which nothing is unimportant; give "
+            "rows that it has not seen"
         )
     return lambda changed: margin(model, changed)
+
+
+def _check_are_those_of_fit(hybrid: Any, table: Any, y: Any) -> None:
+    """A ValueError unless row for row they are: in another order, models would judge rows that they have seen."""
+    name, positions = type(hybrid).__name__, hybrid.oof_.positions
+    n_fitted = positions.max() + 1
+    if len(table) != n_fitted:
+        raise ValueError(f"X has {len(table)} rows, {name} was fitted on {n_fitted}; give the rows of fit")
+    # a column that mixes text and numbers is text to a hybrid
+    read = Schema.from_data(table).settled(table) if isinstance(table, pd.DataFrame) else table
+    differ = int((row_hashes(read, np.asarray(y))[positions] != hybrid.row_hashes_).sum())
+    if differ:
+        raise ValueError(
+            f"{differ} of {len(table)} rows of X and y are not those that {name} was fitted on in their place; give "
+            "the rows in the order of fit"
+        )
 
 
 def _target(model: Any, y: Any) -> np.ndarray:

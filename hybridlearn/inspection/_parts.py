@@ -41,7 +41,7 @@ class Part:
 
 def parts_of(model: Any, member: str = "", weight: float = 1.0, chain: Chain = ()) -> Iterator[Part]:
     """The sum that a model's margin is, up to a constant; of one that is no sum, itself."""
-    model = _inside(model)
+    model = unwrapped(model)
     steps, last = _steps_of(model)
     chain = chain + steps
     if isinstance(last, SumOfModels):
@@ -70,7 +70,8 @@ def _of_model(model: Any, member: str, weight: float, chain: Chain) -> Iterator[
         yield from inner
 
 
-def _inside(model: Any) -> Any:
+def unwrapped(model: Any) -> Any:
+    """What a search has found, or what is frozen; of any other model, itself."""
     while True:
         if isinstance(model, FrozenEstimator):
             model = model.estimator
@@ -87,7 +88,7 @@ def _steps_of(model: Any) -> tuple[Chain, Any]:
         own = getattr(model, "fitted_steps", model.steps)
         *front, model = [step for _, step in own if step not in (None, "passthrough")]
         steps += [step for step in front if hasattr(step, "transform")]
-        model = _inside(model)
+        model = unwrapped(model)
     return tuple(steps), model
 
 

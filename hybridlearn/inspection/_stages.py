@@ -6,6 +6,7 @@ import copy
 from typing import Any, Protocol
 
 import numpy as np
+import pandas as pd
 import torch
 from sklearn.base import is_classifier
 
@@ -54,7 +55,13 @@ class TreesStage:
         self.forest = estimator.forest() if self.is_ours else Forest.of(estimator.get_booster())
 
     def encoded(self, X: Any) -> np.ndarray:
-        return self.estimator.encoded(X) if self.is_ours else np.asarray(X, dtype=np.float64)
+        if self.is_ours:
+            return self.estimator.encoded(X)
+        if not isinstance(X, pd.DataFrame):
+            return np.asarray(X, dtype=np.float64)
+        # categories are their codes to xgboost; other codes than it was fitted on would not add up
+        columns = [X[name].cat.codes.replace(-1, np.nan) if hasattr(X[name], "cat") else X[name] for name in X]
+        return np.column_stack([column.to_numpy(dtype=np.float64, na_value=np.nan) for column in columns])
 
     def shapley(
         self, rows: np.ndarray, background: np.ndarray, player: np.ndarray, margins: tuple[np.ndarray, np.ndarray]

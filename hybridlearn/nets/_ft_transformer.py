@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import numpy as np
+from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from hybridlearn._compat import integer, real
@@ -76,6 +77,17 @@ class BaseFTTransformer(BaseTableNet):
             are the columns as ``encoder_.get_feature_names_out()`` names them, then the one that is read out.
         """
         return self._infer(X, "attention")
+
+    def column_of_tokens(self) -> np.ndarray:
+        """Position of the column that each token is of, the one that is read out left aside.
+
+        Returns
+        -------
+        ndarray of shape (n_tokens - 1,), int
+        """
+        check_is_fitted(self)
+        schema = self.encoder_.schema_
+        return np.concatenate([schema.numeric_places, schema.categorical_places])
 
 
 _HIDDEN = """

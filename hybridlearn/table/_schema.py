@@ -120,6 +120,16 @@ class Schema:
         """Names of the columns of :meth:`numeric_block`."""
         return [name for column in self.columns for name in _numeric_names(column)]
 
+    @property
+    def numeric_places(self) -> np.ndarray:
+        """Position, among the columns, of the one that each column of :meth:`numeric_block` is made of."""
+        return np.repeat(np.arange(len(self.columns)), [len(_numeric_names(column)) for column in self.columns])
+
+    @property
+    def categorical_places(self) -> np.ndarray:
+        """Positions of the categorical columns."""
+        return np.flatnonzero([column.kind == CATEGORICAL for column in self.columns])
+
     def numeric_block(self, X: pd.DataFrame) -> np.ndarray:
         """Everything that is not categorical, as numbers.
 

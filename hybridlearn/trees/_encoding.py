@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from hybridlearn.table import CATEGORICAL, Schema, TrainingRows, fit_target_codes, target_codes
+from hybridlearn.table import Schema, TrainingRows, fit_target_codes, target_codes
 
 
 class TreeEncoder:
@@ -81,9 +81,7 @@ class TreeEncoder:
 
     def column_of(self, n_encoded: int) -> np.ndarray:
         """Position of the column of the table that each encoded column is made of, shape (n_encoded,), int."""
-        widths = [len(Schema((column,), self.schema.n_rows).numeric_names) for column in self.schema.columns]
-        numbers = np.repeat(np.arange(len(widths)), widths)
-        categorical = np.array([i for i, c in enumerate(self.schema.columns) if c.kind == CATEGORICAL], dtype=np.int64)
+        numbers, categorical = self.schema.numeric_places, self.schema.categorical_places
         indicators = [1 if self.native else len(self._shown(int(j))) for j in self._onehot]
         onehot = np.repeat(categorical[self._onehot], indicators)
         n_coded = n_encoded - len(numbers) - len(onehot)

@@ -321,6 +321,14 @@ def test_raw_xgboost_and_arrays_are_taken(number: np.ndarray, mixed: pd.DataFram
     assert found.check_additivity() < 1e-5
 
 
+def test_raw_xgboost_on_categories_is_taken(number: np.ndarray, mixed: pd.DataFrame, count: Count) -> None:
+    X = mixed.astype({"colour": "category", "town": "category"})
+    model = XGBRegressor(n_estimators=10, enable_categorical=True, max_cat_to_onehot=2, random_state=0).fit(X, number)
+    found = explain(model, X[:4], X[50:80])
+    assert found.methods == {"": "trees"}
+    assert_allclose(found.values, count(model, X[:4], X[50:80])[..., 0], atol=2e-5)
+
+
 def test_many_rows_go_in_parts_and_say_the_same(
     mixed: pd.DataFrame, number: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -59,6 +59,15 @@ def test_attention_comes_with_its_faithfulness(mixed: pd.DataFrame, transformer:
     assert maps.frame["attention"].is_monotonic_decreasing
 
 
+def test_a_rows_rollout_is_its_own_whatever_stands_beside_it(
+    mixed: pd.DataFrame, transformer: FTTransformerRegressor
+) -> None:
+    """A column that is the same in all rows has its token all the same."""
+    many = attention_maps(transformer, mixed[:20], mixed).rollout
+    pd.testing.assert_frame_equal(attention_maps(transformer, mixed[:1], mixed).rollout, many[:1])
+    assert many.iloc[0].nunique() == 4
+
+
 def test_a_rollout_by_hand() -> None:
     """One block, one head: half of the read-out's attention is its own, and the columns share the rest."""
     from hybridlearn.inspection._attention import _rollout

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.linear_model import LinearRegression, LogisticRegression
-from sklearn.model_selection import TimeSeriesSplit
+from sklearn.model_selection import GridSearchCV, TimeSeriesSplit
 
 from hybridlearn import (
     BoostedTreesClassifier,
@@ -93,10 +93,34 @@ def test_every_row_is_judged_by_models_that_never_saw_it(kind: str) -> None:
         assert frame.loc["noise", "importance"] < frame["importance"].max()
 
 
+def test_rows_of_the_fit_in_another_order_are_refused() -> None:
+    """They would be judged by models that have seen them."""
+    X, y = planted(120)
+    model = hybrid().fit(X, y)
+    order = np.random.default_rng(0).permutation(120)
+    with pytest.raises(ValueError, match="in the order of fit"):
+        importance(model, X.iloc[order], y[order])
+
+
+def test_rows_without_weight_need_not_be_known() -> None:
+    X, y = planted(120)
+    weight = np.ones(120)
+    weight[::5] = 0
+    model = hybrid().fit(X, y, sample_weight=weight)
+    assert importance(model, X, y, n_repeats=2).frame.index[-1] == "noise"
+
+
+def test_a_search_is_asked_for_the_hybrid_that_it_has_found() -> None:
+    X, y = planted(120)
+    search = GridSearchCV(hybrid(), {"final_estimator": ["mean"]}, cv=2).fit(X, y)
+    again = importance(search.best_estimator_, X, y).frame
+    pd.testing.assert_frame_equal(importance(search, X, y).frame, again)
+
+
 def test_rows_that_are_not_those_are_refused() -> None:
     X, y = planted()
     model = hybrid().fit(X[:300], y[:300])
-    with pytest.raises(ValueError, match="100 of 400 rows"):
+    with pytest.raises(ValueError, match="400 rows, HybridRegressor was fitted on 300"):
         importance(model, X, y)
     trees = BoostedTreesRegressor(**TREES, random_state=0).fit(X[:300], y[:300])
     with pytest.raises(ValueError, match="was trained on 300 of 400 rows"):
