@@ -59,9 +59,7 @@ class TreesStage:
             return self.estimator.encoded(X)
         if not isinstance(X, pd.DataFrame):
             return np.asarray(X, dtype=np.float64)
-        # categories are their codes to xgboost; other codes than it was fitted on would not add up
-        columns = [X[name].cat.codes.replace(-1, np.nan) if hasattr(X[name], "cat") else X[name] for name in X]
-        return np.column_stack([column.to_numpy(dtype=np.float64, na_value=np.nan) for column in columns])
+        return np.column_stack([_numbers_of(X[name]) for name in X])
 
     def shapley(
         self, rows: np.ndarray, background: np.ndarray, player: np.ndarray, margins: tuple[np.ndarray, np.ndarray]
@@ -147,6 +145,13 @@ def stage_of(estimator: Any) -> Stage | None:
     coefficients = getattr(estimator, "coef_", None)
     is_dense = isinstance(coefficients, np.ndarray) and coefficients.ndim in (1, 2)
     return LinearStage(estimator) if is_dense else None
+
+
+def _numbers_of(column: pd.Series) -> np.ndarray:
+    """A column as xgboost sees it: categories are their codes, and others than those of its fit do not add up."""
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        return np.where(column.isna(), np.nan, column.cat.codes)
+    return column.to_numpy(dtype=np.float64, na_value=np.nan)
 
 
 def _centred_classes(estimator: Any, values: np.ndarray) -> np.ndarray:
