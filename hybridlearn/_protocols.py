@@ -85,6 +85,10 @@ class Differentiable(HasMargin, Protocol):
 
     module_: Any
 
+    def tensors(self, X: Any) -> dict[str, Any]:
+        """Arguments of ``module_`` for rows, by name."""
+        ...
+
     def embedded(self, X: Any) -> np.ndarray:
         """What the columns become before they meet, each number of one column: shape (n_rows, d)."""
         ...

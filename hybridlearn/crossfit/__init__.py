@@ -33,6 +33,7 @@ from hybridlearn.crossfit._member import (
 )
 from hybridlearn.crossfit._out_of_fold import BLEND, OutOfFold
 from hybridlearn.crossfit._pace import sample_of
+from hybridlearn.crossfit._parts import Chain, Part, parts_of, through, unwrapped
 from hybridlearn.crossfit._pieces import Pieces
 from hybridlearn.crossfit._running import Running
 from hybridlearn.crossfit._score import check_can_score, score_labels, score_margin
@@ -41,6 +42,7 @@ __all__ = [
     "BLEND",
     "FRONT",
     "SKIPPED",
+    "Chain",
     "Entry",
     "FittedFold",
     "FoldFit",
@@ -52,6 +54,7 @@ __all__ = [
     "ManyFits",
     "MemberError",
     "OutOfFold",
+    "Part",
     "Pieces",
     "Running",
     "begin",
@@ -75,6 +78,7 @@ __all__ = [
     "margin",
     "margins_by_member",
     "no_news_of_levels",
+    "parts_of",
     "record_fronts",
     "resamples",
     "sample_of",
@@ -84,5 +88,7 @@ __all__ = [
     "takes",
     "takes_weights",
     "tell_of_cuts",
+    "through",
+    "unwrapped",
     "warn_unweighted",
 ]

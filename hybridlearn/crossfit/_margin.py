@@ -127,6 +127,11 @@ class FoldModel:
         """Whether a class of the whole target was not among its rows."""
         return self.present is not None and len(self.present) < self.n_classes
 
+    @property
+    def floor(self) -> float:
+        """To what probabilities are clipped, [floor, 1 - floor], where the estimator has no margin of its own."""
+        return 1 / (2 * self.n_train)
+
     def margin(self, X: Any) -> np.ndarray:
         """Margin over all classes, shape (n_rows, n_outputs); an absent class has probability 1 / (2 n_train)."""
         return self.margin_behind(self.seen(X))
@@ -141,7 +146,7 @@ class FoldModel:
         return plain if self.shift is None else plain + self.shift
 
     def _margin(self, X: Any) -> np.ndarray:
-        floor = 1 / (2 * self.n_train)
+        floor = self.floor
         if not self.lacks_classes:
             return margin(self.estimator, X, floor=floor)
         if self.is_step:

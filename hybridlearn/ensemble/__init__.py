@@ -2,6 +2,7 @@
 
 from hybridlearn.ensemble._assembly import assemble, blend_learner
 from hybridlearn.ensemble._bagging import HybridBaggingClassifier, HybridBaggingRegressor
+from hybridlearn.ensemble._blend import fit_temperature
 from hybridlearn.ensemble._boosting import HybridBoostingClassifier, HybridBoostingRegressor
 from hybridlearn.ensemble._concat import ConcatClassifier, ConcatRegressor
 from hybridlearn.ensemble._hybrid import HybridClassifier, HybridRegressor
@@ -29,6 +30,7 @@ __all__ = [
     "assemble",
     "blend_learner",
     "default_members",
+    "fit_temperature",
     "learn_threshold",
     "make_tabular_pipeline",
 ]

@@ -10,10 +10,9 @@ from sklearn.utils import check_random_state
 from tqdm import tqdm
 
 from hybridlearn._random import RandomState
-from hybridlearn.crossfit import margin, no_news_of_levels
+from hybridlearn.crossfit import Part, margin, no_news_of_levels, parts_of
 from hybridlearn.inspection._explanation import Explanation
 from hybridlearn.inspection._game import SAMPLED, Game, adds_up
-from hybridlearn.inspection._parts import Part, parts_of
 from hybridlearn.table import take_rows
 
 # Rows that are explained together.

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from hybridlearn._protocols import Differentiable
+from hybridlearn.crossfit import Chain, Part, through
 from hybridlearn.inspection._mixing import Mixer, Origins, find_origins
-from hybridlearn.inspection._parts import Chain, Part, through
 from hybridlearn.inspection._sampling import sampled_shapley
 from hybridlearn.inspection._stages import NotAdditiveError, Stage, stage_of
 from hybridlearn.table import take_rows

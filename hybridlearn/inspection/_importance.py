@@ -19,9 +19,8 @@ from hybridlearn._extras import axes_for
 from hybridlearn._random import RandomState
 from hybridlearn._row_losses import row_losses
 from hybridlearn._target import encode_classes, to_numbers
-from hybridlearn.crossfit import margin, no_news_of_levels
+from hybridlearn.crossfit import margin, no_news_of_levels, unwrapped
 from hybridlearn.inspection._mixing import Mixer
-from hybridlearn.inspection._parts import unwrapped
 from hybridlearn.table import Schema, row_hashes
 
 Groups = str | Mapping[str, Sequence[Hashable]] | None

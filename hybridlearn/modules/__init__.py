@@ -1,10 +1,12 @@
 """Pure torch modules: they know tensors and nothing of estimators."""
 
 from hybridlearn.modules._additive import AdditiveMLP, ColumnLinear
+from hybridlearn.modules._bounds import Columns, embedded_columns, hull, number_columns
 from hybridlearn.modules._categorical import CategoricalEmbedding
 from hybridlearn.modules._dropout import Dropout, dropout_factors
 from hybridlearn.modules._ft_transformer import FTTransformer
 from hybridlearn.modules._joint import JointNet
+from hybridlearn.modules._layers import NotCertifiableError, interval_outputs, layers_of, least_by_intervals
 from hybridlearn.modules._losses import (
     CrossEntropy,
     FocalLoss,
@@ -21,6 +23,7 @@ from hybridlearn.modules._numeric import (
     PiecewiseLinearEmbedding,
 )
 from hybridlearn.modules._padding import Placement, common_placements
+from hybridlearn.modules._relaxation import least_outputs
 from hybridlearn.modules._table import TableEmbedding, TableTokens, TabularNet
 from hybridlearn.modules._tabm import BatchEnsembleLinear, MemberLinear, TabM
 
@@ -30,6 +33,7 @@ __all__ = [
     "BatchEnsembleLinear",
     "CategoricalEmbedding",
     "ColumnLinear",
+    "Columns",
     "CrossEntropy",
     "Dropout",
     "FTTransformer",
@@ -40,6 +44,7 @@ __all__ = [
     "LogitAdjustedLoss",
     "MemberLinear",
     "MissingValueEmbedding",
+    "NotCertifiableError",
     "PeriodicEmbedding",
     "PiecewiseLinearEmbedding",
     "PinballLoss",
@@ -52,4 +57,11 @@ __all__ = [
     "TabularNet",
     "common_placements",
     "dropout_factors",
+    "embedded_columns",
+    "hull",
+    "interval_outputs",
+    "layers_of",
+    "least_by_intervals",
+    "least_outputs",
+    "number_columns",
 ]

@@ -66,6 +66,7 @@ class AdditiveMLP(nn.Module):
     def __init__(self, sections: Sequence[int], *, d_hidden: int = 32, dropout: float = 0.1):
         super().__init__()
         d_in, widest = sum(sections), max(sections, default=1)
+        self.d_in = d_in
         # narrow columns are filled up by a zero that is put behind all inputs
         slots = torch.full((len(sections), widest), d_in)
         for i, (end, width) in enumerate(zip(accumulate(sections), sections, strict=True)):

@@ -336,6 +336,22 @@ class BaseNet(CallbackSupportMixin, BaseTogether):
             raise TypeError(f"{type(self.module_).__name__} has no method embed; give it one with forward's arguments")
         return self._infer(X, "embed")
 
+    def tensors(self, X: Any) -> dict[str, Tensor]:
+        """What the module is given for rows.
+
+        Parameters
+        ----------
+        X : array-like or DataFrame of shape (n_rows, n_columns)
+
+        Returns
+        -------
+        dict of str to Tensor of shape (n_rows, ...)
+            Arguments of ``module_``, on the CPU.
+        """
+        check_is_fitted(self)
+        table = self._read(X, reset=False)
+        return self._inputs(table, np.arange(len(table)))
+
     def embedded(self, X: Any) -> np.ndarray:
         """What the columns become before they meet in the net: each number is of one column.
 
@@ -373,10 +389,8 @@ class BaseNet(CallbackSupportMixin, BaseTogether):
         return self._to_margin(outputs)
 
     def _infer(self, X: Any, method: str) -> np.ndarray:
-        check_is_fitted(self)
-        table = self._read(X, reset=False)
-        inputs, device = self._inputs(table, np.arange(len(table))), resolve_device(self.device)
-        return infer(self.module_, inputs, device, method=method, dtype=self._inference_dtype)
+        how: Any = {"method": method, "dtype": self._inference_dtype}
+        return infer(self.module_, self.tensors(X), resolve_device(self.device), **how)
 
     def plot_history(self, ax: Any = None) -> Any:
         """Draw the loss of each epoch on the rows that train and on those that stop.

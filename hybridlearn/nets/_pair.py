@@ -11,6 +11,12 @@ from hybridlearn._docs import also_takes, shares_doc
 LEVELS = """
     max_levels : int, default=?
         Levels kept a categorical column, the most frequent first; the others share one embedding.
+    adversarial : {"pgd", "ibp"} or None, default=?
+        What else the net is trained on, half and half: rows moved to where its loss is high, by projected gradient
+        descent; or interval bounds of its outputs, which can be certified (of perceptrons, TabM and additive nets). The
+        moves grow over the first eighth of the epochs, after which stopping begins. None is nothing.
+    adversarial_eps : float, array-like of shape (n_columns,) or dict of column to float, default=?
+        How far numbers move: a number is in robust standard deviations of each column, an array or a dict in its units.
 """
 EMBEDDING = """
     numeric_embedding : {"periodic", "quantile", "target", "linear", "none"}, default=?
@@ -88,7 +94,8 @@ _ATTRIBUTES = """
     module_ : torch.nn.Module
         The trained module, on the CPU, in evaluation mode.
     history_ : list of dict
-        ``epoch``, ``train_loss`` and, with early stopping, ``valid_loss`` of each epoch.
+        ``epoch``, ``train_loss`` and, with early stopping, ``valid_loss`` of each epoch; of adversarial training their
+        parts too, ``train_clean_loss`` and ``train_robust_loss``.
     n_iter_ : int
         Epochs run.
     timed_out_ : bool

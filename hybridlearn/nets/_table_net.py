@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -10,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from hybridlearn._compat import StrOptions, integer, real
-from hybridlearn._docs import leads_with
+from hybridlearn._docs import also_takes, leads_with
 from hybridlearn.modules import (
     CategoricalEmbedding,
     LinearEmbedding,
@@ -19,17 +21,32 @@ from hybridlearn.modules import (
     TableEmbedding,
 )
 from hybridlearn.nets._base import BaseNet
-from hybridlearn.table import TableEncoder, quantile_edges, read_table, target_edges
-from hybridlearn.training import TensorTable
+from hybridlearn.table import (
+    FeatureConstraints,
+    TableEncoder,
+    TrainingRows,
+    quantile_edges,
+    read_table,
+    target_edges,
+)
+from hybridlearn.training import ENDS, Adversary, TensorTable, TrainingSettings
 
 N_ROWS_AT_ONCE = 8192
+# Of the epochs: in so many the box of an adversary grows.
+_PART_THAT_WARMS_UP = 8
 
 
 @leads_with(max_levels=1000)
+@also_takes(adversarial=None, adversarial_eps=0.1)
 class BaseTableNet(BaseNet):
-    """A net on encoded columns."""
+    """A net on encoded columns, that may be trained against changes of its numbers."""
 
-    _parameter_constraints: ClassVar[dict] = {**BaseNet._parameter_constraints, "max_levels": [integer(1)]}
+    _parameter_constraints: ClassVar[dict] = {
+        **BaseNet._parameter_constraints,
+        "max_levels": [integer(1)],
+        "adversarial": [StrOptions({"pgd", "ibp"}), None],
+        "adversarial_eps": [real(0, closed="left"), dict, "array-like"],
+    }
 
     def _read(self, X: Any, *, reset: bool) -> Any:
         return read_table(self, X, reset=reset)
@@ -51,6 +68,28 @@ class BaseTableNet(BaseNet):
             x_num[part] = torch.tensor(encoded[:, ~is_code])
             x_cat[part] = torch.tensor(encoded[:, is_code])
         return {"x_num": x_num, "x_cat": x_cat}
+
+    def likeness(self) -> Hashable | None:
+        """None where the net is trained against changes, which is a loop of its own."""
+        return None if self.adversarial else super().likeness()
+
+    def _table(self, rows: TrainingRows, side: np.ndarray) -> TensorTable:
+        table = super()._table(rows, side)
+        if not self.adversarial:
+            return table
+        # in units of all rows, whichever side of the split they are on
+        constraints = FeatureConstraints(scale=FeatureConstraints.from_data(rows.X).scale)
+        corners = constraints.box(rows.X.iloc[side], self.adversarial_eps).corners()
+        ends = [self._inputs(corner, np.arange(len(side)))["x_num"] for corner in corners]
+        return replace(table, inputs=table.inputs | dict(zip(ENDS, ends, strict=True)))
+
+    def _settings(self, seed: int, device: torch.device, n_rows: int, **changes: Any) -> TrainingSettings:
+        settings = super()._settings(seed, device, n_rows, **changes)
+        if not self.adversarial:
+            return settings
+        log_odds = self._is_classifier and self._has_log_odds
+        n_warm_up = settings.max_epochs // _PART_THAT_WARMS_UP
+        return replace(settings, adversary=Adversary(self.adversarial, log_odds, n_warm_up))
 
     @property
     def _cardinalities(self) -> list[int]:

@@ -38,6 +38,7 @@ _HOMES = {
     "ensemble._concat": ("Concatenation",),
     "ensemble._meta": ("MetaModel", "TwoLayers"),
     "ensemble._stage": ("ClasswiseModel", "MeanModel"),
+    "robustness._conformal": ("ConformalGuard", "FoldGuard"),
 }
 OWN = {name: f"hybridlearn.{home}" for home, names in _HOMES.items() for name in names}
 
@@ -53,7 +54,7 @@ _HIDDEN_TORCH = {"NonDynamicallyQuantizableLinear": "torch.nn.modules.linear"}
 TORCH = frozenset([*_TORCH_NAMES.split(), *_HIDDEN_TORCH])
 
 # Rooms whose public classes a file may name: estimators, splitters, kernels. Nothing of theirs is called.
-_OWN_ROOMS = ("ensemble", "features", "nets", "resampling", "trees")
+_OWN_ROOMS = ("ensemble", "features", "nets", "resampling", "robustness", "trees")
 _SKLEARN_ROOMS = """
     calibration cluster compose covariance cross_decomposition decomposition discriminant_analysis dummy ensemble
     feature_extraction feature_extraction.text feature_selection frozen gaussian_process gaussian_process.kernels

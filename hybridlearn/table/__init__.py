@@ -1,7 +1,9 @@
 """Frames in, arrays out: what the columns are, and how they become numbers. No torch."""
 
+from hybridlearn.table._box import Box
 from hybridlearn.table._edges import quantile_edges, target_edges
 from hybridlearn.table._encoder import TableEncoder
+from hybridlearn.table._feature_constraints import FeatureConstraints, as_frame, robust_deviation
 from hybridlearn.table._fingerprint import row_hashes
 from hybridlearn.table._frame import (
     BOOLEAN,
@@ -25,16 +27,20 @@ __all__ = [
     "MISSING",
     "NUMERIC",
     "UNSEEN",
+    "Box",
     "Column",
+    "FeatureConstraints",
     "Schema",
     "TableEncoder",
     "TrainingRows",
     "UnseenCategoryWarning",
+    "as_frame",
     "fit_target_codes",
     "quantile_edges",
     "read_raw_table",
     "read_table",
     "read_training_rows",
+    "robust_deviation",
     "row_hashes",
     "take_rows",
     "target_codes",

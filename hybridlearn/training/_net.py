@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from copy import deepcopy
@@ -41,6 +42,8 @@ class Patience(EarlyStopping):
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
         """Count the epochs without a lower validation loss; keep the weights of the best."""
+        if net.warms_up:
+            return
         try:
             super().on_epoch_end(net, **kwargs)
         except KeyboardInterrupt as end:
@@ -161,6 +164,11 @@ class WeightedNet(TensorNet):
         super().__init__(*args, **kwargs)
 
     @property
+    def warms_up(self) -> bool:
+        """Whether losses of epochs do not compare yet."""
+        return False
+
+    @property
     def kept_module(self) -> nn.Module:
         """The module whose predictions count: the trained one or the mean of its weights."""
         return self.averaging.mean_.module if hasattr(self, "averaging") else self.module_
@@ -209,19 +217,25 @@ class WeightedNet(TensorNet):
             return
         like = iterator.table.weight
         # filled in place: many small tensors among the large ones of the steps would leave the memory full of holes
-        losses, weights = like.new_empty(len(iterator)), like.new_empty(len(iterator))
+        losses: dict[str, Tensor] = defaultdict(lambda: like.new_empty(len(iterator)))
+        weights = like.new_empty(len(iterator))
         n_done = 0
         for i, batch in enumerate(iterator):
             step = step_fn(batch, **fit_params)
             self.notify("on_batch_end", batch=batch, training=training, **step)
             weight = batch[1][1]
-            losses[i], weights[i] = step["loss"].detach() * len(weight), weight.sum()
+            weights[i] = weight.sum()
+            for name in step:
+                if name.endswith("loss"):
+                    losses[name][i] = step[name].detach() * len(weight)
             n_done = i + 1
             if training and self.deadline is not None and self.deadline.is_over:
                 break
-        first, loss = float(losses[0]), float(losses[:n_done].sum() / weights[:n_done].sum())
-        check_loss(loss, first=first, prefix=prefix, epoch=len(self.history), learning_rate=self.lr)
-        self.history.record(f"{prefix}_loss", loss)
+        means = {name: float(own[:n_done].sum() / weights[:n_done].sum()) for name, own in losses.items()}
+        first, epoch = float(losses["loss"][0]), len(self.history)
+        check_loss(means["loss"], first=first, prefix=prefix, epoch=epoch, learning_rate=self.lr)
+        for name, loss in means.items():
+            self.history.record(f"{prefix}_{name}", loss)
         if n_done < len(iterator):
             self.timed_out = True
             raise StopTraining

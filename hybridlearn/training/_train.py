@@ -6,7 +6,8 @@ import copy
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
 import skorch
 import torch
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from hybridlearn._clock import Deadline
 from hybridlearn._device import alone_on, cuda_indices
 from hybridlearn._random import torch_seed
+from hybridlearn.training._adversarial import AdversarialNet, Adversary
 from hybridlearn.training._batches import TensorTable
 from hybridlearn.training._load import load_optimiser
 from hybridlearn.training._net import Averaging, DivergedError, Patience, Punctuality, StopTraining, WeightedNet
@@ -48,6 +50,8 @@ class TrainingSettings:
     device : torch.device
     deadline : Deadline or None, default=None
         When training ends, after a step at least.
+    adversary : Adversary or None, default=None
+        What the net is trained against; its rows then hold the ends between which their numbers move.
     """
 
     learning_rate: float
@@ -61,6 +65,7 @@ class TrainingSettings:
     seed: int
     device: torch.device
     deadline: Deadline | None = None
+    adversary: Adversary | None = None
 
 
 class Task(NamedTuple):
@@ -200,7 +205,10 @@ def _build_net(
     settings: TrainingSettings,
     on_epoch: Callable[[dict[str, float]], bool] | None,
 ) -> WeightedNet:
-    return WeightedNet(
+    kind: Any = WeightedNet
+    if settings.adversary is not None:
+        kind = partial(AdversarialNet, adversary=settings.adversary)
+    return kind(
         module,
         l1=settings.l1,
         deadline=settings.deadline,

@@ -2,5 +2,6 @@
 
 from hybridlearn.trees._boosted import BoostedTreesClassifier, BoostedTreesRegressor
 from hybridlearn.trees._forest import Forest
+from hybridlearn.trees._leaves import reachable_sums
 
-__all__ = ["BoostedTreesClassifier", "BoostedTreesRegressor", "Forest"]
+__all__ = ["BoostedTreesClassifier", "BoostedTreesRegressor", "Forest", "reachable_sums"]

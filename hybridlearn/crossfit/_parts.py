@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.frozen import FrozenEstimator
 
 from hybridlearn._protocols import SumOfModels
-from hybridlearn.crossfit import FoldModel, margin
+from hybridlearn.crossfit._margin import FoldModel, margin
 
 Chain = tuple[Any, ...]
 
@@ -30,6 +30,8 @@ class Part:
         None of what is more than its estimator.
     margin : callable
         From a table as the model gets it to (n_rows, n_outputs), the weight left out.
+    floor : float, default=1e-6
+        Where the margin is read from probabilities, to what these are clipped: [floor, 1 - floor].
     """
 
     member: str
@@ -37,6 +39,7 @@ class Part:
     chain: Chain
     estimator: Any
     margin: Callable[[Any], np.ndarray]
+    floor: float = 1e-6
 
 
 def parts_of(model: Any, member: str = "", weight: float = 1.0, chain: Chain = ()) -> Iterator[Part]:
@@ -65,7 +68,7 @@ def _of_model(model: Any, member: str, weight: float, chain: Chain) -> Iterator[
     if model.lacks_classes:
         yield Part(member, weight, chain, None, own)
     elif len(inner) == 1 and inner[0].weight == weight:
-        yield replace(inner[0], margin=own)
+        yield replace(inner[0], margin=own, floor=model.floor)
     else:
         yield from inner
 

@@ -1,0 +1,111 @@
+"""Anomaly detectors with p-values: how rarely a row like those of ``fit`` looks as strange as this one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.base import clone
+from sklearn.ensemble import IsolationForest
+from sklearn.kernel_approximation import Nystroem
+from sklearn.linear_model import SGDOneClassSVM
+from sklearn.neighbors import LocalOutlierFactor
+from sklearn.pipeline import make_pipeline
+from sklearn.svm import OneClassSVM
+
+from hybridlearn._splits import folds
+from hybridlearn.crossfit import no_news_of_levels
+from hybridlearn.table import TableEncoder
+
+GUARDS = ("lof", "one_class_svm", "isolation_forest")
+# Of more rows the kernel is approximated: its own cost grows with their square.
+_MOST_ROWS_OF_KERNEL = 10_000
+_MOST_LEVELS = 50
+
+
+@dataclass(frozen=True, eq=False)
+class FoldGuard:
+    """A detector fitted on the training part of a fold, and the scores of the rows that it never saw, sorted."""
+
+    encoder: TableEncoder
+    detector: Any
+    scores: np.ndarray
+
+    def n_as_strange(self, X: pd.DataFrame) -> np.ndarray:
+        """How many of those rows look as strange as each row of a table."""
+        return np.searchsorted(self.scores, _scores(self.detector, self.encoder.transform(X)), side="right")
+
+
+@dataclass(frozen=True, eq=False)
+class ConformalGuard:
+    """Detectors of several folds, each of which knows how rows look that it never saw.
+
+    Attributes
+    ----------
+    folds : list of FoldGuard
+    n_rows : int
+        That calibrate, over all folds.
+    """
+
+    folds: list[FoldGuard]
+    n_rows: int
+
+    @classmethod
+    def fit(
+        cls,
+        guard: Any,
+        X: pd.DataFrame,
+        *,
+        n_splits: int,
+        seed: int,
+        groups: np.ndarray | None = None,
+        time: np.ndarray | None = None,
+    ) -> ConformalGuard:
+        """Fit encoder and detector in each fold, and score the rows left out."""
+        found = []
+        splits = folds(None, groups, n_rows=len(X), n_splits=n_splits, seed=seed, time=time)
+        with no_news_of_levels():
+            for train, test in splits:
+                encoder = TableEncoder(encode="onehot", max_levels=_MOST_LEVELS).fit(X.iloc[train])
+                detector = make_detector(guard, len(train), seed).fit(encoder.transform(X.iloc[train]))
+                scores = _scores(detector, encoder.transform(X.iloc[test]))
+                found.append(FoldGuard(encoder, detector, np.sort(scores)))
+        return cls(found, sum(len(fold.scores) for fold in found))
+
+    def p_values(self, X: pd.DataFrame) -> np.ndarray:
+        """Of each row, (1 + rows that look as strange) / (1 + all rows that calibrate)."""
+        with no_news_of_levels():
+            n_as_strange = np.sum([fold.n_as_strange(X) for fold in self.folds], axis=0)
+        return np.asarray((1 + n_as_strange) / (1 + self.n_rows))
+
+
+def make_detector(guard: Any, n_rows: int, seed: int) -> Any:
+    """A detector by its name, or a clone of one that is given."""
+    if guard == "lof":
+        return LocalOutlierFactor(n_neighbors=min(20, max(1, n_rows - 1)), novelty=True)
+    if guard == "isolation_forest":
+        return IsolationForest(random_state=seed)
+    if guard == "one_class_svm":
+        if n_rows <= _MOST_ROWS_OF_KERNEL:
+            return OneClassSVM()
+        return make_pipeline(Nystroem(random_state=seed), SGDOneClassSVM(random_state=seed))
+    return clone(guard)
+
+
+def check_detector(guard: Any) -> None:
+    """A TypeError unless it is a name, or an estimator that scores rows, the normal ones higher."""
+    if isinstance(guard, str) or hasattr(guard, "score_samples") or hasattr(guard, "decision_function"):
+        return
+    hint = "; set novelty=True" if isinstance(guard, LocalOutlierFactor) else ""
+    raise TypeError(
+        f"guard must be one of {list(GUARDS)} or a detector with score_samples or decision_function, higher where a "
+        f"row is normal, got {guard!r:.80}{hint}"
+    )
+
+
+def _scores(detector: Any, encoded: np.ndarray) -> np.ndarray:
+    """Higher is more normal."""
+    score = detector.score_samples if hasattr(detector, "score_samples") else detector.decision_function
+    return np.asarray(score(encoded), dtype=np.float64).ravel()

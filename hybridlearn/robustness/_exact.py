@@ -1,0 +1,211 @@
+"""The trees of a model searched together: the exact least of their sum in a box, or a bound when time is over."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from hybridlearn._extras import require
+from hybridlearn.crossfit import no_news_of_levels, parts_of
+from hybridlearn.robustness._falls import Moves, is_trees, moves_of_trees
+from hybridlearn.table import Box
+from hybridlearn.trees import Forest
+
+# Steps of the search between two looks at the clock.
+_STEPS = 1000
+
+
+class Found(NamedTuple):
+    """What the search knows of one function of one row.
+
+    Attributes
+    ----------
+    fall : float
+        At most, below what it is; exact where the search came to its end.
+    numbers : dict of int to (float, float)
+        By number, the interval, without its upper end, in which the best row that was found lies.
+    is_exact : bool
+    """
+
+    fall: float
+    numbers: dict[int, tuple[float, float]]
+    is_exact: bool
+
+
+@dataclass(frozen=True, eq=False)
+class TreePart:
+    """Trees of a model, and what they see of the rows of a box.
+
+    Attributes
+    ----------
+    weight : float
+    forest : Forest
+    moves : Moves
+    number : ndarray of shape (n_encoded,), int
+        The number of the box that an encoded column is; -1 of one that is made of a column in another way.
+    """
+
+    weight: float
+    forest: Forest
+    moves: Moves
+    number: np.ndarray
+
+
+class JointTrees:
+    """All trees of a model.
+
+    Branch and bound of Veritas [1]_ over trees that are cut down, for each row, to the splits that its box leaves
+    open: there a number is one and the same for all trees of all members. What is no plain number of the table may
+    go either way at each split, which is sound and not exact.
+
+    Parameters
+    ----------
+    model : fitted classifier
+    box : Box
+
+    References
+    ----------
+    .. [1] Devos, Meert and Davis, "Versatile Verification of Tree Ensembles", ICML 2021.
+    """
+
+    def __init__(self, model: Any, box: Box):
+        self.veritas = require("veritas", purpose="method='veritas'")
+        self.box = box
+        with no_news_of_levels():
+            found = [(part.weight, *moves_of_trees(part, box)) for part in parts_of(model) if is_trees(part.estimator)]
+        self.parts = [TreePart(weight, forest, moves, _numbers(moves, box)) for weight, forest, moves in found]
+
+    def search(self, row: int, wanted: np.ndarray, *, enough: float, seconds: float) -> Found:
+        """Look for the row of a box in which a function of the trees' margins is least.
+
+        Parameters
+        ----------
+        row : int
+        wanted : ndarray of shape (n_outputs,)
+            Coefficients on the margins.
+        enough : float
+            A fall above which, or proven to be below which, the search may end.
+        seconds : float
+            When it ends at the latest.
+        """
+        trees = self.veritas.AddTree(1, self.veritas.AddTreeType.REGR)
+        given, sizes, intervals = 0.0, 0.0, _Intervals(self.box, row)
+        for part in self.parts:
+            cut = _Cut(part, row, wanted * part.weight, trees, intervals)
+            given += cut.given
+            sizes += cut.size
+        if not intervals.ends:
+            return Found(0.0, {}, True)
+        config = self.veritas.Config(self.veritas.HeuristicType.MIN_OUTPUT)
+        config.stop_when_atleast_bound_better_than = given - enough
+        search = config.get_search(trees, intervals.as_veritas(self.veritas))
+        reason = self.veritas.StopReason.NONE
+        while reason == self.veritas.StopReason.NONE and search.time_since_start() < seconds:
+            reason = search.step_for(max(seconds - search.time_since_start(), 1e-3), _STEPS)
+            if search.num_solutions() and search.current_bounds().best < given - enough:
+                break
+        rounding = sizes * np.finfo(np.float32).eps
+        fall = max(0.0, given - search.current_bounds().atleast + rounding)
+        best = search.get_solution(0).box() if search.num_solutions() else {}
+        numbers = {intervals.number[key]: (own.lo, own.hi) for key, own in best.items() if key in intervals.number}
+        return Found(fall, numbers, bool(search.is_optimal()))
+
+
+class _Intervals:
+    """The intervals of what is split, by the name under which the search knows it."""
+
+    def __init__(self, box: Box, row: int):
+        self.lower, self.upper = box.lower[row].astype(np.float32), box.upper[row].astype(np.float32)
+        self.ends: list[tuple[float, float]] = []
+        self.number: dict[int, int] = {}
+        self.name: dict[int, int] = {}
+
+    def of_number(self, number: int) -> int:
+        """Name of a number of the box."""
+        if number not in self.name:
+            self.name[number] = len(self.ends)
+            self.number[len(self.ends)] = number
+            top = float(np.nextafter(self.upper[number], np.float32(np.inf)))
+            self.ends.append((float(self.lower[number]), top))
+        return self.name[number]
+
+    def anything(self) -> int:
+        """A name of its own, for what may go either way: below 0.5 is left."""
+        self.ends.append((0.0, 1.0))
+        return len(self.ends) - 1
+
+    def as_veritas(self, veritas: Any) -> list[Any]:
+        """What a search takes for its box."""
+        return [veritas.Interval(low, high) for low, high in self.ends]
+
+
+class _Cut:
+    """Trees of one row, cut down to what its box leaves open, and added to those of a search."""
+
+    def __init__(self, part: TreePart, row: int, wanted: np.ndarray, trees: Any, intervals: _Intervals):
+        self.forest, self.wanted, self.trees, self.intervals = part.forest, wanted, trees, intervals
+        self.part = part
+        nodes = np.flatnonzero(part.forest.left >= 0)
+        tables = [part.moves.given, *part.moves.tables()]
+        left = np.zeros((len(tables), len(part.forest.left)), dtype=bool)
+        left[:, nodes] = np.vstack([part.forest.goes_left(table[[row]], nodes) for table in tables])
+        self.at = left[0]
+        self.some_left, self.some_right = np.asarray(left.any(axis=0)), np.asarray(~left.all(axis=0))
+        self.given = self.size = 0.0
+        roots = np.flatnonzero(part.forest.parent < 0)
+        for root in roots[self.wanted[part.forest.output[roots]] != 0]:
+            self._add(int(root))
+        self.size *= len(roots)
+
+    def _add(self, root: int) -> None:
+        top = self._open(root)
+        self.given += self._value(self._leaf(root))
+        tree = self.trees.add_tree()
+        todo, largest = [(top, tree.root())], 0.0
+        while todo:
+            node, place = todo.pop()
+            if self.forest.left[node] < 0:
+                tree.set_leaf_value(place, 0, self._value(node))
+                largest = max(largest, abs(self._value(node)))
+                continue
+            number = int(self.part.number[self.forest.feature[node]])
+            if number >= 0:
+                tree.split(place, self.intervals.of_number(number), float(self.forest.threshold[node]))
+            else:
+                tree.split(place, self.intervals.anything(), 0.5)
+            todo.append((self._open(int(self.forest.left[node])), tree.left(place)))
+            todo.append((self._open(int(self.forest.right[node])), tree.right(place)))
+        self.size += largest
+
+    def _open(self, node: int) -> int:
+        """The first node from here that the box leaves open; a leaf where there is none."""
+        while self.forest.left[node] >= 0 and not (self.some_left[node] and self.some_right[node]):
+            node = int((self.forest.left if self.some_left[node] else self.forest.right)[node])
+        return node
+
+    def _leaf(self, node: int) -> int:
+        """The leaf of the row as it is."""
+        while self.forest.left[node] >= 0:
+            node = int((self.forest.left if self.at[node] else self.forest.right)[node])
+        return node
+
+    def _value(self, leaf: int) -> float:
+        return float(self.wanted[self.forest.output[leaf]] * np.float64(self.forest.threshold[leaf]))
+
+
+def _numbers(moves: Moves, box: Box) -> np.ndarray:
+    """The number of the box that each encoded column is, bit for bit; -1 where it is none."""
+    found = np.full(moves.given.shape[1], -1)
+    ends = (moves.given, box.numbers), (moves.lower, box.lower), (moves.upper, box.upper)
+    for column in range(len(found)):
+        for number in range(box.lower.shape[1]):
+            if all(np.array_equal(seen[:, column], own[:, number], equal_nan=True) for seen, own in ends):
+                found[column] = number
+                break
+    changed = [table for tables in moves.others.values() for table in tables]
+    for table in changed:
+        # what a level changes too is no plain number
+        found[((table != moves.given) & ~(np.isnan(table) & np.isnan(moves.given))).any(axis=0)] = -1
+    return found

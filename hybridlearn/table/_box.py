@@ -1,0 +1,128 @@
+"""All that each of some rows may become, as the few tables whose hull it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+
+from hybridlearn.table._frame import to_float
+
+
+@dataclass(frozen=True, eq=False)
+class Box:
+    """Rows, an interval for each of their numbers, and the levels that some columns may take.
+
+    Attributes
+    ----------
+    frame : DataFrame of shape (n_rows, n_columns)
+        The rows as they are.
+    is_array : bool
+        Whether they came as an array, and are handed on as one.
+    places : ndarray of shape (n_numeric,), int
+        Positions of the columns that are numbers.
+    lower, upper : ndarray of shape (n_rows, n_numeric), float64
+        NaN where the value is missing, and stays so.
+    choices : list of (int, level)
+        Position of a column, and a level that it may take in any row.
+    """
+
+    frame: pd.DataFrame
+    is_array: bool
+    places: np.ndarray
+    lower: np.ndarray
+    upper: np.ndarray
+    choices: list[tuple[int, Any]]
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    def take(self, rows: np.ndarray) -> Self:
+        """Some of the rows."""
+        return replace(self, frame=self.frame.iloc[rows], lower=self.lower[rows], upper=self.upper[rows])
+
+    def shrunk(self, share: float) -> Self:
+        """The box with each number's way, up and down, times `share`; levels stay free."""
+        given = self.numbers
+        return replace(self, lower=given - share * (given - self.lower), upper=given + share * (self.upper - given))
+
+    @property
+    def numbers(self) -> np.ndarray:
+        """The numbers as they are, shape (n_rows, n_numeric), float64."""
+        return self.numbers_in(self.frame)
+
+    def numbers_in(self, frame: pd.DataFrame) -> np.ndarray:
+        """The columns of numbers of another frame."""
+        return numbers_of(frame, self.places)
+
+    @property
+    def table(self) -> Any:
+        """The rows as they came."""
+        return self.as_given(self.frame)
+
+    def corners(self) -> tuple[Any, Any]:
+        """The table with all numbers at their least, and at their largest."""
+        low, high = self.with_numbers(self.lower), self.with_numbers(self.upper)
+        return self.as_given(low), self.as_given(high)
+
+    def alternatives(self) -> Iterator[tuple[int, Any]]:
+        """Position of a column, and the table with one of its levels in all rows where it is not missing."""
+        for place, level in self.choices:
+            changed = self.frame.copy(deep=False)
+            name = changed.columns[place]
+            changed[name] = _filled(changed[name], level, np.ones(len(changed), dtype=bool))
+            yield place, self.as_given(changed)
+
+    @property
+    def levels(self) -> dict[int, list[Any]]:
+        """By position of a column, the levels that it may take."""
+        found: dict[int, list[Any]] = {}
+        for place, level in self.choices:
+            found.setdefault(place, []).append(level)
+        return found
+
+    def candidates(self, numbers: np.ndarray, levels: np.ndarray) -> pd.DataFrame:
+        """Rows that are in the box.
+
+        Parameters
+        ----------
+        numbers : ndarray of shape (n_rows, n_numeric)
+        levels : ndarray of shape (n_rows, n_columns_of_levels), int
+            For each column of :attr:`levels`, the position of the level that it takes; -1 for its own.
+        """
+        changed = self.with_numbers(numbers)
+        for (place, own), chosen in zip(self.levels.items(), levels.T, strict=True):
+            name = changed.columns[place]
+            for i, level in enumerate(own):
+                if (chosen == i).any():
+                    changed[name] = _filled(changed[name], level, chosen == i)
+        return changed
+
+    def with_numbers(self, numbers: np.ndarray) -> pd.DataFrame:
+        """The frame with other numbers, shape (n_rows, n_numeric)."""
+        changed = self.frame.copy(deep=False)
+        given = self.numbers
+        for i, place in enumerate(self.places):
+            # a column that stays keeps its dtype too
+            if not np.array_equal(numbers[:, i], given[:, i], equal_nan=True):
+                changed[changed.columns[place]] = pd.Series(numbers[:, i], index=changed.index)
+        return changed
+
+    def as_given(self, frame: pd.DataFrame) -> Any:
+        """A frame in the form in which the rows came."""
+        return frame.to_numpy() if self.is_array else frame
+
+
+def numbers_of(frame: pd.DataFrame, places: np.ndarray) -> np.ndarray:
+    """Some columns of a frame as numbers, shape (n_rows, n_places), float64."""
+    return np.column_stack([np.empty((len(frame), 0)), *(to_float(frame.iloc[:, place]) for place in places)])
+
+
+def _filled(column: pd.Series, level: Any, rows: np.ndarray) -> pd.Series:
+    """The column with a level in some rows, where it is not missing."""
+    if isinstance(column.dtype, pd.CategoricalDtype) and level not in column.cat.categories:
+        column = column.cat.add_categories([level])
+    return column.where(column.isna() | ~rows, level)
