@@ -26,6 +26,7 @@ import pandas as pd
 from accuracy import MOST_TRAIN, index_of, load, packaged, parts_of, split_of
 from sklearn.base import clone
 from sklearn.datasets import load_breast_cancer
+from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import train_test_split
 
@@ -184,7 +185,9 @@ def speed(args: argparse.Namespace) -> pd.DataFrame:
     trees = hl.BoostedTreesClassifier(n_estimators=300, max_depth=6, early_stopping=False)
     mlp = hl.TabularMLPClassifier(hidden_layer_sizes=(128, 128), max_epochs=10)
     fitted = {name: clone(model).fit(X[2000:], y[2000:]) for name, model in (("trees", trees), ("net", mlp))}
-    both = hl.HybridClassifier(estimators=list(fitted.items()), cv="prefit").fit(X[:2000], y[:2000])
+    frozen = [(name, FrozenEstimator(model)) for name, model in fitted.items()]
+    both = hl.HybridStackingClassifier(estimators=frozen, cv="prefit", final_estimator="nonnegative")
+    both.fit(X[:2000], y[:2000])
     rows = []
     for name, act in {
         "certify, ms a row": lambda: certify(both, X[:256], eps=0.1),

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from hybridlearn._compat import StrOptions, integer, real
-from hybridlearn._docs import also_takes, leads_with
+from hybridlearn._docs import leads_with
 from hybridlearn.modules import (
     CategoricalEmbedding,
     LinearEmbedding,
@@ -36,8 +36,7 @@ N_ROWS_AT_ONCE = 8192
 _PART_THAT_WARMS_UP = 8
 
 
-@leads_with(max_levels=1000)
-@also_takes(adversarial=None, adversarial_eps=0.1)
+@leads_with(max_levels=1000, adversarial=None, adversarial_eps=0.1)
 class BaseTableNet(BaseNet):
     """A net on encoded columns, that may be trained against changes of its numbers."""
 

@@ -13,11 +13,12 @@ from hybridlearn._random import RandomState
 from hybridlearn._target import encode_classes
 from hybridlearn.robustness._decision import Decision
 from hybridlearn.robustness._descent import descend
+from hybridlearn.robustness._exact import strike
 from hybridlearn.robustness._search import search
 from hybridlearn.robustness._target import Target, verified
 from hybridlearn.table import Box, FeatureConstraints
 
-_METHODS = ("auto", "pgd", "search")
+_METHODS = ("auto", "pgd", "search", "veritas")
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +76,7 @@ def attack(
     constraints: FeatureConstraints | None = None,
     method: str = "auto",
     budget: int = 200,
+    time_limit: float = 1.0,
     random_state: RandomState = 0,
 ) -> Attack:
     """Look for small changes of rows that turn a classifier's decision.
@@ -90,12 +92,15 @@ def attack(
         How far numbers move: a number is in robust standard deviations of each column, an array or a dict in its units.
     constraints : FeatureConstraints, optional
         What else a row may become. Default: all but numbers stays, and numbers have no bounds.
-    method : {"auto", "pgd", "search"}, default="auto"
+    method : {"auto", "pgd", "search", "veritas"}, default="auto"
         "pgd" descends through the nets of the model (auto-PGD [1]_), whose best rows the whole model is asked about;
         "search" needs no gradient: columns alone, together, and an evolution of the best; "auto" does both, as the
-        constrained adaptive attack [2]_ does.
+        constrained adaptive attack [2]_ does; "veritas" does both, and then looks for the row in which the sum of all
+        trees of the model is least: of a model of trees no attack is stronger. It needs the extra ``robust``.
     budget : int, default=200
         Steps of the descent, and questions about each row in the search.
+    time_limit : float, default=1.0
+        Seconds that "veritas" may look for a row.
     random_state : int, RandomState or None, default=0
 
     Returns
@@ -147,6 +152,8 @@ def attack(
     resisted = target.ahead > 0
     if method != "pgd" and len(rows):
         search(target, rows, n_queries=budget, rng=rng)
+    if method == "veritas":
+        strike(target, rows, seconds=time_limit)
     if is_whole:
         masked |= resisted & (target.ahead <= 0)
     ahead = target.ahead.copy()

@@ -12,11 +12,11 @@ from tqdm import tqdm
 from hybridlearn._target import encode_classes
 from hybridlearn.robustness._decision import Decision
 from hybridlearn.robustness._exact import JointTrees
-from hybridlearn.robustness._falls import falls
+from hybridlearn.robustness._falls import Falls
 from hybridlearn.table import Box, FeatureConstraints
 
 _METHODS = ("bounds", "intervals", "veritas")
-_ROWS_AT_ONCE = 256
+_ROWS_AT_ONCE = 512
 # Halvings by which the radius of a row is found.
 _N_HALVINGS = 6
 
@@ -137,12 +137,12 @@ def certify(
         raise ValueError(f"method must be one of {list(_METHODS)}, got {method!r}")
     box = (constraints or FeatureConstraints()).box(X, eps)
     decision = Decision.of(model, box)
-    exact = time_limit if method == "veritas" else 0.0
+    exact, falls = time_limit if method == "veritas" else 0.0, Falls(model, tight=method != "intervals")
     found = []
     with tqdm(total=len(box), unit="row", disable=not verbose) as bar:
         for start in range(0, len(box), _ROWS_AT_ONCE):
             rows = np.arange(start, min(start + _ROWS_AT_ONCE, len(box)))
-            some = _Rows(model, box.take(rows), decision.take(rows), tight=method != "intervals", exact=exact)
+            some = _Rows(model, falls, box.take(rows), decision.take(rows), exact)
             found.append(some.certified())
             bar.update(len(rows))
     lower, radius = (np.concatenate(part) for part in zip(*found, strict=True))
@@ -157,29 +157,26 @@ class _Rows:
     """Some rows, and how they are certified."""
 
     model: Any
+    falls: Falls
     box: Box
     decision: Decision
-    tight: bool
     exact: float
 
     def certified(self) -> tuple[np.ndarray, np.ndarray]:
         """Lower bounds of how far the decision is from turning, and radii."""
-        everything = np.arange(len(self.box))
-        lower = self._least(1.0, everything)
-        radius = np.where(lower > 0, 1.0, 0.0)
-        left = everything[lower <= 0]
-        reached, step = np.zeros(len(left)), 0.5
-        for _ in range(_N_HALVINGS if len(left) else 0):
-            for share in np.unique(reached):
-                own = np.flatnonzero(reached == share)
-                reached[own[self._least(share + step, left[own]) > 0]] += step
-            step /= 2
+        radius = np.ones(len(self.box))
+        lower = self._least(radius, np.arange(len(self.box)))
+        left = np.flatnonzero(lower <= 0)
+        reached = np.zeros(len(left))
+        for step in 0.5 ** np.arange(1, _N_HALVINGS + 1) if len(left) else ():
+            reached += step * (self._least(reached + step, left) > 0)
         radius[left] = reached
         return lower, radius
 
-    def _least(self, share: float, rows: np.ndarray) -> np.ndarray:
+    def _least(self, share: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """How far at least some rows are from turning, each in a share of its box."""
         decision, box = self.decision.take(rows), self.box.take(rows).shrunk(share)
-        of_trees, of_others = falls(self.model, box, decision.wanted, tight=self.tight)
+        of_trees, of_others = self.falls(box, decision.wanted)
         ahead = decision.ahead - of_trees - of_others
         if self.exact and (ahead <= 0).any():
             joint = JointTrees(self.model, box)

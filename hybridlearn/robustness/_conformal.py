@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from sklearn.base import clone
 from sklearn.ensemble import IsolationForest
 from sklearn.kernel_approximation import Nystroem
 from sklearn.linear_model import SGDOneClassSVM
+from sklearn.model_selection import check_cv
 from sklearn.neighbors import LocalOutlierFactor
 from sklearn.pipeline import make_pipeline
 from sklearn.svm import OneClassSVM
@@ -58,14 +60,17 @@ class ConformalGuard:
         guard: Any,
         X: pd.DataFrame,
         *,
-        n_splits: int,
+        cv: Any,
         seed: int,
         groups: np.ndarray | None = None,
         time: np.ndarray | None = None,
     ) -> ConformalGuard:
         """Fit encoder and detector in each fold, and score the rows left out."""
         found = []
-        splits = folds(None, groups, n_rows=len(X), n_splits=n_splits, seed=seed, time=time)
+        if isinstance(cv, Integral):
+            splits = folds(None, groups, n_rows=len(X), n_splits=int(cv), seed=seed, time=time)
+        else:
+            splits = list(check_cv(cv).split(X, groups=groups))
         with no_news_of_levels():
             for train, test in splits:
                 encoder = TableEncoder(encode="onehot", max_levels=_MOST_LEVELS).fit(X.iloc[train])

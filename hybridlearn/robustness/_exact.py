@@ -9,7 +9,8 @@ import numpy as np
 
 from hybridlearn._extras import require
 from hybridlearn.crossfit import no_news_of_levels, parts_of
-from hybridlearn.robustness._falls import Moves, is_trees, moves_of_trees
+from hybridlearn.robustness._falls import Moves, forest_of, is_trees, moves_of_trees
+from hybridlearn.robustness._target import Candidates, Target
 from hybridlearn.table import Box
 from hybridlearn.trees import Forest
 
@@ -74,8 +75,9 @@ class JointTrees:
         self.veritas = require("veritas", purpose="method='veritas'")
         self.box = box
         with no_news_of_levels():
-            found = [(part.weight, *moves_of_trees(part, box)) for part in parts_of(model) if is_trees(part.estimator)]
-        self.parts = [TreePart(weight, forest, moves, _numbers(moves, box)) for weight, forest, moves in found]
+            parts = [part for part in parts_of(model) if is_trees(part.estimator)]
+            found = [(part, moves_of_trees(part, box)) for part in parts]
+        self.parts = [TreePart(part.weight, forest_of(part), moves, _numbers(moves, box)) for part, moves in found]
 
     def search(self, row: int, wanted: np.ndarray, *, enough: float, seconds: float) -> Found:
         """Look for the row of a box in which a function of the trees' margins is least.
@@ -209,3 +211,31 @@ def _numbers(moves: Moves, box: Box) -> np.ndarray:
         # what a level changes too is no plain number
         found[((table != moves.given) & ~(np.isnan(table) & np.isnan(moves.given))).any(axis=0)] = -1
     return found
+
+
+def strike(target: Target, rows: np.ndarray, *, seconds: float) -> None:
+    """Try, for rows whose decision has not turned, the row of their box in which the sum of a model's trees is least.
+
+    Parameters
+    ----------
+    target : Target
+        Told of what is found.
+    rows : ndarray of int
+    seconds : float
+        Of the search for one row, at most.
+    """
+    left = rows[target.ahead[rows] > 0]
+    box, decision = target.box.take(left), target.decision.take(left)
+    joint = JointTrees(target.model, box)
+    for i, row in enumerate(left):
+        for function in np.flatnonzero(np.isfinite(decision.ahead[i])):
+            enough = float(decision.ahead[i, function])
+            found = joint.search(i, decision.wanted[i, function], enough=enough, seconds=seconds)
+            numbers = box.numbers[[i]]
+            for number, (low, high) in found.numbers.items():
+                below = float(np.nextafter(np.float32(high), np.float32(-np.inf)))
+                numbers[0, number] = np.clip(numbers[0, number], low, max(low, below))
+            levels = np.full_like(target.best.levels[[row]], -1)
+            target.ask(Candidates(target.settled(numbers, np.array([row])), levels), np.array([row]))
+            if target.ahead[row] < 0:
+                break

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -95,60 +96,74 @@ class Moves:
             yield from tables
 
 
-def falls(model: Any, box: Box, wanted: np.ndarray, *, tight: bool = True) -> tuple[np.ndarray, np.ndarray]:
-    """How far at most linear functions of a model's margins can fall below what they are.
+class Falls:
+    """How far the margins of a model can fall: its parts, read once.
 
     Parameters
     ----------
     model : fitted classifier
-    box : Box
-    wanted : ndarray of shape (n_rows, n_functions, n_outputs)
-        Coefficients on the margins; of several classes they sum to 0.
     tight : bool, default=True
         False takes intervals for nets, which is faster.
-
-    Returns
-    -------
-    of_trees, of_others : ndarray of shape (n_rows, n_functions), float64
-        At least 0; their sum bounds the model's fall.
 
     Raises
     ------
     NotCertifiableError
         Naming the step for which no bounds are known.
     """
-    found = np.zeros((2, *wanted.shape[:2]))
-    try:
-        parts = list(parts_of(model))
-    except TypeError as error:
-        raise NotCertifiableError(str(error)) from error
-    with no_news_of_levels():
-        for part in parts:
-            found[0 if is_trees(part.estimator) else 1] += part.weight * _fall(part, box, wanted, tight)
-    return found[0], found[1]
+
+    def __init__(self, model: Any, *, tight: bool = True):
+        self.tight = tight
+        try:
+            self.parts = list(parts_of(model))
+        except TypeError as error:
+            raise NotCertifiableError(str(error)) from error
+        self.finders = [_named(part, _finder_of) for part in self.parts]
+
+    def __call__(self, box: Box, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """How far at most linear functions of the margins can fall below what they are.
+
+        Parameters
+        ----------
+        box : Box
+        wanted : ndarray of shape (n_rows, n_functions, n_outputs)
+            Coefficients on the margins; of several classes they sum to 0.
+
+        Returns
+        -------
+        of_trees, of_others : ndarray of shape (n_rows, n_functions), float64
+            At least 0; their sum bounds the model's fall.
+        """
+        found = np.zeros((2, *wanted.shape[:2]))
+        with no_news_of_levels():
+            for part, finder in zip(self.parts, self.finders, strict=True):
+                margins = part.margin(box.table)
+                fall = _named(part, lambda _: finder(box, wanted, margins, self.tight))  # noqa: B023 - called at once
+                found[0 if is_trees(part.estimator) else 1] += part.weight * np.maximum(fall, 0.0)
+        return found[0], found[1]
 
 
-def _fall(part: Part, box: Box, wanted: np.ndarray, tight: bool) -> np.ndarray:
-    name = f"member {part.member!r}: " if part.member else ""
+def _named(part: Part, act: Callable[[Part], Any]) -> Any:
+    """What is done with a part; an error names the member."""
     try:
-        if part.estimator is None:
-            raise NotCertifiableError("a fold has lost a class: its margin is no sum; take fewer folds or more rows")
-        check_kinds(part, box)
-        for step in part.chain:
-            check_by_column(step)
-        margins = part.margin(box.table)
-        return np.maximum(_finder(part.estimator)(part, box, wanted, margins, tight), 0.0)
+        return act(part)
     except NotCertifiableError as error:
-        raise NotCertifiableError(f"{name}{error}") from error
+        raise NotCertifiableError(f"member {part.member!r}: {error}" if part.member else str(error)) from error
 
 
-def _finder(estimator: Any) -> Callable[..., np.ndarray]:
+def _finder_of(part: Part) -> Callable[..., np.ndarray]:
+    """From a box, functions and margins to how far the functions fall."""
+    estimator = part.estimator
+    if estimator is None:
+        raise NotCertifiableError("a fold has lost a class: its margin is no sum; take fewer folds or more rows")
+    for step in part.chain:
+        check_by_column(step)
     if isinstance(estimator, Differentiable):
-        return _fall_of_net
+        module = copy.deepcopy(estimator.module_).double().eval()
+        return partial(_fall_of_net, part, module, layers_of_net(module))
     if is_trees(estimator):
-        return _fall_of_trees
+        return partial(_fall_of_trees, part, forest_of(part))
     if isinstance(estimator, LogisticRegression | LogisticRegressionCV):
-        return _fall_of_linear
+        return partial(_fall_of_linear, part)
     raise NotCertifiableError(f"no bounds are known for {type(estimator).__name__}")
 
 
@@ -158,12 +173,18 @@ def is_trees(estimator: Any) -> bool:
     return isinstance(estimator, SumOfTrees) or is_xgboost
 
 
-def moves_of_trees(part: Part, box: Box) -> tuple[Forest, Moves]:
-    """The trees of a part, and the columns that they split."""
+def forest_of(part: Part) -> Forest:
+    """The trees of a part."""
+    trees = part.estimator
+    return trees.forest() if isinstance(trees, SumOfTrees) else Forest.of(trees.get_booster())
+
+
+def moves_of_trees(part: Part, box: Box) -> Moves:
+    """The columns that the trees of a part split."""
     trees, chain = part.estimator, part.chain
     if isinstance(trees, SumOfTrees):
-        return trees.forest(), Moves.of(box, lambda table: trees.encoded(through(chain, table)))
-    return Forest.of(trees.get_booster()), Moves.of(box, _dense(chain))
+        return Moves.of(box, lambda table: trees.encoded(through(chain, table)))
+    return Moves.of(box, _dense(chain))
 
 
 def check_kinds(part: Part, box: Box) -> None:
@@ -207,8 +228,11 @@ def _dense(chain: Chain) -> Callable[[Any], np.ndarray]:
     return encode
 
 
-def _fall_of_trees(part: Part, box: Box, wanted: np.ndarray, margins: np.ndarray, tight: bool) -> np.ndarray:
-    forest, moves = moves_of_trees(part, box)
+def _fall_of_trees(
+    part: Part, forest: Forest, box: Box, wanted: np.ndarray, margins: np.ndarray, tight: bool
+) -> np.ndarray:
+    check_kinds(part, box)
+    moves = moves_of_trees(part, box)
     n_outputs = wanted.shape[2]
     at, _, rounding = reachable_sums(forest, moves.given, [], n_outputs)
     off = margins - at
@@ -221,6 +245,7 @@ def _fall_of_trees(part: Part, box: Box, wanted: np.ndarray, margins: np.ndarray
 
 
 def _fall_of_linear(part: Part, box: Box, wanted: np.ndarray, margins: np.ndarray, tight: bool) -> np.ndarray:
+    check_kinds(part, box)
     model = part.estimator
     moves = Moves.of(box, _dense(part.chain))
     if len(model.coef_) == 1:
@@ -261,11 +286,18 @@ def _fall_of_clipped(wanted: np.ndarray, margins: np.ndarray, ahead: np.ndarray,
     return (wanted @ margins[..., None])[..., 0] - np.maximum(apart, odds - lost[..., 0]) + _ROUNDING
 
 
-def _fall_of_net(part: Part, box: Box, wanted: np.ndarray, margins: np.ndarray, tight: bool) -> np.ndarray:
+def _fall_of_net(
+    part: Part,
+    module: torch.nn.Module,
+    layers: list[Any],
+    box: Box,
+    wanted: np.ndarray,
+    margins: np.ndarray,
+    tight: bool,
+) -> np.ndarray:
+    check_kinds(part, box)
     net = part.estimator
-    module = copy.deepcopy(net.module_).double().eval()
     moves = Moves.of(box, lambda table: net.tensors(through(part.chain, table)))
-    layers = layers_of_net(module)
     step = max(1, _NUMBERS_AT_ONCE // _largest(layers))
     found = []
     with torch.inference_mode():

@@ -9,7 +9,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, Reg
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.utils import Bunch
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from hybridlearn._compat import HasMethods, StrOptions, integer, real
 from hybridlearn._docs import shares_doc
@@ -38,7 +38,7 @@ class BaseGuarded(MetaEstimatorMixin, BaseEstimator):
         "on_anomaly": [StrOptions({"flag", "abstain", "fallback", "raise"})],
         "abstain_label": "no_validation",
         "fallback": [HasMethods(["fit", "predict"]), None],
-        "cv": [integer(2)],
+        "cv": [integer(2), HasMethods(["split"]), list],
         "random_state": ["random_state"],
     }
 
@@ -51,7 +51,7 @@ class BaseGuarded(MetaEstimatorMixin, BaseEstimator):
         on_anomaly: str = "flag",
         abstain_label: Any = None,
         fallback: Any = None,
-        cv: int = 5,
+        cv: Any = 5,
         random_state: RandomState = None,
     ):
         self.estimator = estimator
@@ -93,7 +93,7 @@ class BaseGuarded(MetaEstimatorMixin, BaseEstimator):
         check_detector(self.guard)
         if self.on_anomaly == "abstain" and self.abstain_label is None:
             raise ValueError("on_anomaly='abstain' needs abstain_label: what predict gives in place of a prediction")
-        table = read_table(self, X, reset=True)
+        table, y = read_table(self, X, reset=True), column_or_1d(y, warn=True)
         extra = {"sample_weight": sample_weight, "groups": groups, "time": time}
         extra = {name: value for name, value in extra.items() if value is not None}
         self.estimator_ = clone(self.estimator).fit(X, y, **extra)
@@ -103,7 +103,7 @@ class BaseGuarded(MetaEstimatorMixin, BaseEstimator):
         self.guard_ = ConformalGuard.fit(
             self.guard,
             table,
-            n_splits=self.cv,
+            cv=self.cv,
             seed=draw_seed(self.random_state),
             groups=read_groups(groups, table),
             time=read_time(time, table),
@@ -212,8 +212,8 @@ _PARAMETERS = """
     abstain_label : label or number, optional
         What stands in place of a prediction; needed where `on_anomaly` is "abstain".
     fallback : estimator, optional
-        Default: the share of the classes, or the mean.
-    cv : int, default=5
+        Default: the share of the classes, or the mean. Fitted as ``fallback_`` where `on_anomaly` is "fallback".
+    cv : int, splitter or list of (train, test), default=5
         Folds of the guard.
     random_state : int, RandomState or None, default=None
         Seeds folds and detector; the estimator has its own.
@@ -221,8 +221,8 @@ _PARAMETERS = """
 _ATTRIBUTES = """
     estimator_ : estimator
         Fitted on all rows.
-    fallback_ : estimator
-        Where `on_anomaly` is "fallback".
+    guard_ : ConformalGuard
+        The detectors of the folds, and the scores of rows that they have not seen.
     n_features_in_ : int
         Columns seen in ``fit``.
     feature_names_in_ : ndarray of shape (n_features_in_,)

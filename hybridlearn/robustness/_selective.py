@@ -108,6 +108,8 @@ class SelectiveClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         extra = {"sample_weight": sample_weight, "groups": groups, "time": time}
         extra = {name: value for name, value in extra.items() if value is not None}
         seed = draw_seed(self.random_state)
+        # first: what it says of data that it cannot use is plainer than what a fold would say
+        self.estimator_ = clone(self.estimator).fit(X, y, **extra)
         oof = cross_fit([("estimator", self.estimator)], X, y, cv=self.cv, random_state=seed, **extra)
         rows = np.flatnonzero(oof.covered)
         margins, target, weight = oof.margins["estimator"][rows], oof.target[rows], oof.weight[rows]
@@ -116,7 +118,6 @@ class SelectiveClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         self.risk_coverage_ = _curve(probability, target, weight)
         kept = self.risk_coverage_["coverage"] >= self.coverage - 1e-9
         self.threshold_ = float(self.risk_coverage_["threshold"][kept].max())
-        self.estimator_ = clone(self.estimator).fit(X, y, **extra)
         self.classes_ = self.estimator_.classes_
         validate_data(self, X, reset=True, skip_check_array=True)
         return self

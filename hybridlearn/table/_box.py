@@ -44,10 +44,12 @@ class Box:
         """Some of the rows."""
         return replace(self, frame=self.frame.iloc[rows], lower=self.lower[rows], upper=self.upper[rows])
 
-    def shrunk(self, share: float) -> Self:
-        """The box with each number's way, up and down, times `share`; levels stay free."""
-        given = self.numbers
-        return replace(self, lower=given - share * (given - self.lower), upper=given + share * (self.upper - given))
+    def shrunk(self, share: float | np.ndarray) -> Self:
+        """The box with each number's way, up and down, times `share`, one or one a row; levels stay free."""
+        given, share = self.numbers, np.reshape(share, (-1, 1))
+        # the whole box is itself, to the last bit
+        lower = np.where(share == 1, self.lower, given - share * (given - self.lower))
+        return replace(self, lower=lower, upper=np.where(share == 1, self.upper, given + share * (self.upper - given)))
 
     @property
     def numbers(self) -> np.ndarray:

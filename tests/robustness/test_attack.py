@@ -15,7 +15,7 @@ from sklearn.base import ClassifierMixin
 from sklearn.neighbors import KNeighborsClassifier
 from torch import Tensor, nn
 
-from hybridlearn import BoostedTreesClassifier, FeatureConstraints, ModuleClassifier, attack, counterfactuals
+from hybridlearn import BoostedTreesClassifier, FeatureConstraints, ModuleClassifier, attack, certify, counterfactuals
 
 CONSTRAINTS = FeatureConstraints(integer=["age"], categorical={"job": ["cook", "boss"]})
 EPS = {"age": 4, "income": 500, "debt": 0.4}
@@ -110,6 +110,19 @@ def test_gradients_find_what_nets_fall_to(fitted: dict[tuple[str, str], Any], lo
     by_search = attack(net, rows, eps=EPS, method="search", budget=20)
     assert by_slope.success.sum() >= by_search.success.sum()
     assert not by_slope.masked.any()
+
+
+def test_no_attack_on_trees_is_stronger_than_the_exact_one() -> None:
+    """What is not certified exactly is turned, and the other way round."""
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame(rng.normal(size=(300, 3)), columns=list("abc"))
+    y = (X["a"] * X["b"] > 0).astype(int)
+    trees = BoostedTreesClassifier(n_estimators=12, max_depth=3, early_stopping=False, random_state=0).fit(X, y)
+    rows, eps = X[:60], {"a": 0.3, "b": 0.3, "c": 0.3}
+    exact = attack(trees, rows, eps=eps, method="veritas", budget=1, time_limit=10.0)
+    certified = certify(trees, rows, eps=eps, method="veritas", time_limit=10.0).certified
+    assert_array_equal(exact.success, ~certified)
+    assert attack(trees, rows, eps=eps, method="search", budget=3).success.sum() < exact.success.sum()
 
 
 class Steps(nn.Module):
