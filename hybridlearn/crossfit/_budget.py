@@ -185,7 +185,10 @@ class Budget:
         member.pace = find_pace(largest, self.how, until, little=little)
 
     def _order(self) -> list[_Member]:
-        """The most gain a second first; but before all one that surely ends in time."""
+        """The most gain a second first; but before all one that surely ends in time.
+
+        Those that will need their whole share come in the order in which they were given.
+        """
         ones = self._first_ones()
         share = max(self.deadline.left(), LEAST_LIMIT) / len(ones)
 
@@ -193,9 +196,9 @@ class Budget:
             if member.pace is None:
                 return -1.0
             seconds = member.seconds(self.n_workers)
-            if member.has_limit:
-                seconds = min(max(member.at_ease(self.n_workers), seconds), share)
-            return member.pace.gain / max(seconds, LEAST_LIMIT)
+            if member.has_limit and member.at_ease(self.n_workers) > share:
+                return 1 / share
+            return member.pace.gain / max(seconds, member.at_ease(self.n_workers), LEAST_LIMIT)
 
         order = sorted(ones, key=gain, reverse=True)
         safe = [member for member in order if member.has_limit]
@@ -266,7 +269,9 @@ class Budget:
         begun, n_done = self.deadline.clock(), 0
         for k in range(0, len(units), n_at_once):
             batch, ends = units[k : k + n_at_once], self.deadline.clock()
-            n_rounds = -(-(len(units) - k) // self.n_workers) + (self.n_workers > 1)
+            n_rounds = -(-(len(units) - k) // self.n_workers)
+            # workers that share a machine are slower than one alone
+            n_rounds += self.n_workers > 1 and n_rounds > 1
             share = until.part(1 / n_rounds).left()
             ready = [self._limited(member, [fits[i] for i in unit], share) for unit in batch]
             for unit, outcomes in zip(batch, run_units(ready, self.how, self.running), strict=True):

@@ -20,7 +20,7 @@ from hybridlearn._random import RandomState, draw_seed
 from hybridlearn.table import TrainingRows, read_training_rows
 from hybridlearn.trees._constraints import interaction_constraints, monotone_constraints
 from hybridlearn.trees._encoding import TreeEncoder
-from hybridlearn.trees._time import InTime, SearchInTime
+from hybridlearn.trees._time import InTime, SearchInTime, rate_of_round
 from hybridlearn.trees._views import BoosterViews
 
 # Shrinkage of each round where nobody has set it.
@@ -177,12 +177,16 @@ class BaseBoostedTrees(CallbackSupportMixin, BoosterViews, BaseEstimator):
         """
         training, stopping = rows.split(stratify=self._is_classifier, fraction=self.validation_fraction, seed=seed)
         self.stopping_rows_ = stopping.positions
-        search = None if in_time is None else SearchInTime(in_time.deadline, self.history_)
+        search = None
+        if in_time is not None:
+            is_free = isinstance(self.learning_rate, str)
+            search = SearchInTime(in_time.deadline, self.history_, rate=self._shrinkage, is_free=is_free)
         encoder, booster = self._grow(training, self.n_estimators, seed, progress, search, stopping)
         n_rounds = int(np.argmin(self.history_)) + 1
         if search is not None and search.deadline.left() < search.preparation:
             return encoder, booster[:n_rounds]
-        return self._grow(rows, n_rounds, seed, progress, in_time)
+        rates = None if search is None else rate_of_round(self._shrinkage, search.later_rate)
+        return self._grow(rows, n_rounds, seed, progress, in_time, rates=rates)
 
     def rounds_found(self) -> dict[str, Any]:
         """Parameters under which a fit on all rows runs as long as early stopping has found best.
@@ -224,6 +228,7 @@ class BaseBoostedTrees(CallbackSupportMixin, BoosterViews, BaseEstimator):
         progress: FitProgress,
         in_time: InTime | SearchInTime | None,
         stopping: TrainingRows | None = None,
+        rates: xgb.callback.TrainingCallback | None = None,
     ) -> tuple[TreeEncoder, xgb.Booster]:
         """Encode and boost; rows that stop the boosting are not seen by the target codes."""
         encoder = TreeEncoder(max_onehot_levels=self.max_onehot_levels, native=self.categories == "native")
@@ -234,8 +239,7 @@ class BaseBoostedTrees(CallbackSupportMixin, BoosterViews, BaseEstimator):
         if stopping is not None:
             watched = [(self._matrix(stopping, encoder.transform(stopping.X, warn=False), types, train), "valid")]
         callbacks: list[xgb.callback.TrainingCallback] = [_RoundHook(progress, self.history_)]
-        if in_time is not None:
-            callbacks.append(in_time)
+        callbacks += [own for own in (in_time, rates) if own is not None]
         if stopping is not None:
             callbacks.append(xgb.callback.EarlyStopping(rounds=self.n_iter_no_change))
         params = self._booster_params(encoder, len(types), seed)
@@ -318,7 +322,8 @@ _PARAMETERS = """
     n_estimators : int, default=1000
         Upper bound of boosting rounds.
     learning_rate : float or "auto", default="auto"
-        Shrinkage of each round. "auto" is 0.05, and 0.1 of more than ten classes, of which each has a tree in a round.
+        Shrinkage of each round. "auto" is 0.05, and 0.1 of more than ten classes, of which each has a tree in a round;
+        with a `time_limit` that leaves few rounds, up to 0.3.
     max_depth : int, default=6
         Depth of a tree; 0 is unbounded.
     max_leaf_nodes : int, default=0

@@ -85,3 +85,13 @@ def test_a_regression_has_a_limit_too() -> None:
 def test_a_limit_is_a_positive_number(limit: Any, data: Any) -> None:
     with pytest.raises(ValueError, match="time_limit"):
         trees(time_limit=limit).fit(*data)
+
+
+def test_few_rounds_take_longer_steps_where_nobody_has_set_them(data: Any, ticking: Ticking) -> None:
+    """There is time for some fifty rounds: after the first ones, which tell how long a round takes, steps grow."""
+    free = trees(learning_rate="auto", time_limit=200.0).fit(*data)
+    fixed = trees(learning_rate=0.05, time_limit=200.0).fit(*data)
+    assert free.history_[:5] == fixed.history_[:5]
+    assert min(free.history_) < min(fixed.history_) / 1.5
+    at_ease = trees(learning_rate="auto", time_limit=1e6).fit(*data)
+    assert at_ease.history_ == trees(learning_rate=0.05).fit(*data).history_
