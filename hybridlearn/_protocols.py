@@ -84,6 +84,7 @@ class Differentiable(HasMargin, Protocol):
     """A net: tensors in, margins out."""
 
     module_: Any
+    inference_dtype: Any
 
     def tensors(self, X: Any) -> dict[str, Any]:
         """Arguments of ``module_`` for rows, by name."""

@@ -6,7 +6,13 @@ from hybridlearn.modules._categorical import CategoricalEmbedding
 from hybridlearn.modules._dropout import Dropout, dropout_factors
 from hybridlearn.modules._ft_transformer import FTTransformer
 from hybridlearn.modules._joint import JointNet
-from hybridlearn.modules._layers import NotCertifiableError, interval_outputs, layers_of, least_by_intervals
+from hybridlearn.modules._layers import (
+    NotCertifiableError,
+    interval_outputs,
+    layers_of,
+    least_by_intervals,
+    rounding_of,
+)
 from hybridlearn.modules._losses import (
     CrossEntropy,
     FocalLoss,
@@ -64,4 +70,5 @@ __all__ = [
     "least_by_intervals",
     "least_outputs",
     "number_columns",
+    "rounding_of",
 ]

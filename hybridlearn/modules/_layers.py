@@ -16,6 +16,8 @@ from hybridlearn.modules._tabm import BatchEnsembleLinear, MemberLinear, TabM
 _SILU_LEAST_AT = -1.2784645427610738
 _SILU_CURVATURE = 0.5
 _N_POINTS = 17
+# Of float32: units in the last place that an embedding may lose, and how steep the functions of a number are at most.
+_LOST_BITS, _STEEPEST = 64, 1.1
 
 
 class NotCertifiableError(TypeError):
@@ -230,3 +232,32 @@ def least_by_intervals(layers: Sequence[Layer], lower: Tensor, upper: Tensor, wa
     offset = torch.einsum("nro,ko->nkr", wanted, last.bias.expand(k, -1))
     moved = rows.clamp(min=0) * low.unsqueeze(2) + rows.clamp(max=0) * high.unsqueeze(2)
     return (offset + moved.sum(dim=3)).mean(dim=1)
+
+
+def rounding_of(layers: Sequence[Layer], lower: Tensor, upper: Tensor, wanted: Tensor) -> Tensor:
+    """How far float32 may take linear functions of the outputs from what they are, at most.
+
+    Each map adds what summing up so many products in any order may lose; functions of each number pass it on. Of the
+    inputs some last bits are taken to be lost, as embeddings lose them.
+
+    Parameters
+    ----------
+    layers : sequence of Affine or Elementwise
+    lower, upper : Tensor of shape (n_rows, d)
+    wanted : Tensor of shape (n_rows, n_functions, n_outputs)
+
+    Returns
+    -------
+    Tensor of shape (n_rows, n_functions)
+    """
+    eps = torch.finfo(torch.float32).eps
+    size = torch.maximum(lower.abs(), upper.abs()).unsqueeze(1)
+    lost = _LOST_BITS * eps * (1 + size)
+    for layer in layers:
+        if isinstance(layer, Affine):
+            plain = Affine(layer.weight.abs(), layer.bias.abs())
+            size, lost = plain(size), plain(lost) - plain.bias
+            lost = lost + (layer.weight.shape[1] + 2) * eps * size
+        else:
+            lost = _STEEPEST * lost + eps * size
+    return (wanted.abs() @ lost.mean(dim=1).unsqueeze(2)).squeeze(2)

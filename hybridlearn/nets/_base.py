@@ -388,6 +388,11 @@ class BaseNet(CallbackSupportMixin, BaseTogether):
         outputs = infer(self.module_, {"embedded": torch.tensor(embedded)}, resolve_device(self.device), **how)
         return self._to_margin(outputs)
 
+    @property
+    def inference_dtype(self) -> torch.dtype:
+        """In what margins are computed: float64 on the CPU, unless the module is the user's; else float32."""
+        return self._inference_dtype if resolve_device(self.device).type == "cpu" else torch.float32
+
     def _infer(self, X: Any, method: str) -> np.ndarray:
         how: Any = {"method": method, "dtype": self._inference_dtype}
         return infer(self.module_, self.tensors(X), resolve_device(self.device), **how)

@@ -38,6 +38,7 @@ from hybridlearn.modules import (
     least_by_intervals,
     least_outputs,
     number_columns,
+    rounding_of,
 )
 from hybridlearn.table import Box, TableEncoder
 from hybridlearn.training import layers_of_net
@@ -161,6 +162,7 @@ def _finder_of(part: Part) -> Callable[..., np.ndarray]:
         module = copy.deepcopy(estimator.module_).double().eval()
         return partial(_fall_of_net, part, module, layers_of_net(module))
     if is_trees(estimator):
+        check_reads_numbers(estimator)
         return partial(_fall_of_trees, part, forest_of(part))
     if isinstance(estimator, LogisticRegression | LogisticRegressionCV):
         return partial(_fall_of_linear, part)
@@ -171,6 +173,18 @@ def is_trees(estimator: Any) -> bool:
     """Whether its margin is a sum of trees."""
     is_xgboost = hasattr(estimator, "get_booster") and getattr(estimator, "booster", None) in (None, "gbtree")
     return isinstance(estimator, SumOfTrees) or is_xgboost
+
+
+def check_reads_numbers(trees: Any) -> None:
+    """A NotCertifiableError where a stranger's trees read some numbers as something else."""
+    if isinstance(trees, SumOfTrees):
+        return
+    if not pd.isna(trees.missing):
+        raise NotCertifiableError(
+            f"{type(trees).__name__} takes {trees.missing!r} for missing, which a number may pass"
+        )
+    if "c" in (trees.get_booster().feature_types or []):
+        raise NotCertifiableError(f"no bounds are known for native categories of {type(trees).__name__}")
 
 
 def forest_of(part: Part) -> Forest:
@@ -310,7 +324,10 @@ def _fall_of_net(
                 least = least_outputs(layers, columns, asked)
             else:
                 least = least_by_intervals(layers, *hull(columns), asked)
-            found.append(((asked @ outputs.unsqueeze(2)).squeeze(2) - least).numpy())
+            fall = (asked @ outputs.unsqueeze(2)).squeeze(2) - least
+            if net.inference_dtype != torch.float64:
+                fall += 2 * rounding_of(layers, *hull(columns), asked)
+            found.append(fall.numpy())
     return np.concatenate(found) + _ROUNDING
 
 

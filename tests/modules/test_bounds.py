@@ -32,6 +32,7 @@ from hybridlearn.modules import (
     least_by_intervals,
     least_outputs,
     number_columns,
+    rounding_of,
 )
 
 EDGES = [[-2.0, -0.5, 0.1, 1.0, 3.0], [-1.0, 1.0], [0.0]]
@@ -148,6 +149,20 @@ def test_functions_stay_between_their_lines(function: nn.Module, low: float, wid
     assert (least - 1e-9 <= y).all()
     assert (y <= largest + 1e-9).all()
     assert least.item() == pytest.approx(y.min().item(), abs=1e-2)
+
+
+@pytest.mark.parametrize("hidden", HIDDEN)
+def test_float32_stays_within_its_rounding(hidden: str) -> None:
+    net = a_net("periodic", hidden)
+    x, codes = 3 * torch.randn(500, 3, dtype=torch.float64).float().double(), torch.randint(4, (500, 2))
+    wanted = torch.eye(3).double().expand(500, 3, 3)
+    with torch.no_grad():
+        exact = net(x, codes)
+        embedded = net.embedded(x, codes)
+        bound = rounding_of([*layers_of(net.hidden), *layers_of(net.output)], embedded, embedded, wanted)
+        rough = net.float()(x.float(), codes).double()
+    assert ((exact - rough).abs() <= bound).all()
+    assert bound.max() < 1e-2
 
 
 def test_intervals_have_gradients() -> None:

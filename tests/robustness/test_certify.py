@@ -19,6 +19,7 @@ from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, PolynomialFeatures, StandardScaler
+from torch import nn
 from xgboost import XGBClassifier
 
 from hybridlearn import (
@@ -28,6 +29,7 @@ from hybridlearn import (
     FTTransformerClassifier,
     HybridClassifier,
     HybridStackingClassifier,
+    ModuleClassifier,
     NotCertifiableError,
     TabularMLPClassifier,
     TabularResNetClassifier,
@@ -185,6 +187,23 @@ def test_strangers_and_pipelines_are_certified(load: Any, model: Any) -> None:
     assert ((found.ahead >= certificate.margin_lower) | ~found.attacked).all()
 
 
+def test_modules_of_the_user_are_bounded_in_their_float32() -> None:
+    X, y = load_breast_cancer(return_X_y=True)
+    X = StandardScaler().fit_transform(X)
+    net = ModuleClassifier(module=two_layers, max_epochs=10, random_state=0).fit(X[::2], y[::2])
+    certificate = certify(net, X[1::2], eps=0.0)
+    exact = np.abs(margin(net, X[1::2])[:, 0])
+    assert (certificate.margin_lower < exact).all()
+    assert_allclose(certificate.margin_lower, exact, atol=0.05)
+    wide = certify(net, X[1::2], eps=0.1)
+    found = attack(net, X[1::2], eps=0.1, budget=40)
+    assert not (wide.certified & found.success).any()
+
+
+def two_layers(n_features: int, n_outputs: int) -> nn.Module:
+    return nn.Sequential(nn.Linear(n_features, 16), nn.ReLU(), nn.Linear(16, n_outputs))
+
+
 def test_a_clipped_linear_margin_is_bounded(loans: pd.DataFrame, grade: np.ndarray) -> None:
     """In a fold of few rows probabilities are clipped early, which bends the margin."""
     X = loans[["age", "debt"]] * 30.0
@@ -222,6 +241,7 @@ def test_what_cannot_be_certified_is_named(loans: pd.DataFrame, paid: np.ndarray
     refused(make_pipeline(OneHotEncoder(handle_unknown="ignore"), LINEAR), "numbers for categories")
     refused(CalibratedClassifierCV(LINEAR), "CalibratedClassifierCV")
     refused(make_pipeline(FeatureBuilder(), trees), "FeatureBuilder makes of the columns; fit .* features=None")
+    refused(XGBClassifier(n_estimators=5, missing=0.0), "takes 0.0 for missing")
     forest = [("forest", RandomForestClassifier(5)), ("trees", trees)]
     refused(HybridClassifier(estimators=forest, cv=2), "member 'forest': no bounds are known for RandomForest")
     stacking = HybridStackingClassifier(estimators=[("trees", trees)], final_estimator=LINEAR, cv=2)
