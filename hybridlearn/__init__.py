@@ -45,7 +45,7 @@ if TYPE_CHECKING:
         TabularResNetRegressor,
     )
     from hybridlearn.persistence import load, save
-    from hybridlearn.resampling import MixedSMOTE
+    from hybridlearn.resampling import CornerSampler, MixedSMOTE
     from hybridlearn.robustness import (
         GuardedClassifier,
         GuardedRegressor,
@@ -67,6 +67,7 @@ _ROOM_OF = {
     "BoostedTreesRegressor": "trees",
     "ConcatClassifier": "ensemble",
     "ConcatRegressor": "ensemble",
+    "CornerSampler": "resampling",
     "FTTransformerClassifier": "nets",
     "FTTransformerRegressor": "nets",
     "FeatureBuilder": "features",
@@ -122,6 +123,7 @@ __all__ = [
     "BoostedTreesRegressor",
     "ConcatClassifier",
     "ConcatRegressor",
+    "CornerSampler",
     "FTTransformerClassifier",
     "FTTransformerRegressor",
     "FeatureBuilder",

@@ -82,6 +82,7 @@ SMALL: dict[str, dict[str, Any]] = {
     },
     "HybridBaggingClassifier": {"estimator": LogisticRegression(), "n_estimators": 3},
     "HybridBaggingRegressor": {"estimator": BoostedTreesRegressor(**SMALL_TREES), "n_estimators": 3},
+    "CornerSampler": {"random_state": 0},
     "GuardedClassifier": {"estimator": LogisticRegression(), "alpha": 0.2, "cv": 2},
     "GuardedRegressor": {"estimator": Ridge(), "alpha": 0.2, "cv": 2},
     "MixedSMOTE": {"random_state": 0},

@@ -7,15 +7,14 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 from imblearn.over_sampling.base import BaseOverSampler
-from imblearn.utils import check_target_type
 from sklearn.neighbors import NearestNeighbors
 from sklearn.utils import check_random_state
 
 from hybridlearn._compat import StrOptions, integer, real
 from hybridlearn._random import RandomState
-from hybridlearn.resampling._classes import check_has_classes
 from hybridlearn.resampling._space import Space, as_numbers
-from hybridlearn.table import BOOLEAN, CATEGORICAL, DATETIME, Column, Schema, read_table
+from hybridlearn.resampling._tables import BaseTableSampler
+from hybridlearn.table import BOOLEAN, CATEGORICAL, DATETIME, Column, Schema
 
 # A number that so many rows share is taken over from a parent, as a category is: nothing lies between it and another.
 _COMMON = 0.05
@@ -24,7 +23,7 @@ _SOME_ROWS = 2000
 _WHOLE = ("period", "date32", "date64")
 
 
-class MixedSMOTE(BaseOverSampler):
+class MixedSMOTE(BaseTableSampler, BaseOverSampler):
     """Over-sample rare classes by rows between two neighbours, whatever the columns are.
 
     As SMOTE [1]_, a synthetic row lies at a random step between a row and one of its `k_neighbors` nearest of the same
@@ -108,37 +107,6 @@ class MixedSMOTE(BaseOverSampler):
         self.n_jobs = n_jobs
         self.random_state = random_state
 
-    def fit_resample(self, X: Any, y: Any, **params: Any) -> Any:
-        """Add synthetic rows.
-
-        Parameters
-        ----------
-        X : array-like or DataFrame of shape (n_rows, n_columns)
-            Numbers, booleans, datetimes and categories, missing values allowed.
-        y : array-like of shape (n_rows,)
-            Labels.
-
-        Returns
-        -------
-        X_resampled : ndarray, list or DataFrame of shape (n_rows_out, n_columns)
-            As `X`, its rows first.
-        y_resampled : array-like of shape (n_rows_out,)
-
-        Raises
-        ------
-        ValueError
-            On a class of too few rows, or a target of numbers.
-        """
-        check_has_classes(y, self)
-        return super().fit_resample(X, y, **params)
-
-    def _check_X_y(self, X: Any, y: Any, accept_sparse: Any = None) -> tuple[Any, np.ndarray, bool]:  # noqa: N802
-        y, is_one_vs_all = check_target_type(y, indicate_one_vs_all=True)
-        table = read_table(self, X, reset=True)
-        if len(table) != len(y):
-            raise ValueError(f"X and y have inconsistent numbers of samples: {[len(table), len(y)]}")
-        return table if isinstance(X, pd.DataFrame) else table.to_numpy(), y, is_one_vs_all
-
     def _fit_resample(self, X: Any, y: np.ndarray) -> tuple[Any, np.ndarray]:
         table = X if isinstance(X, pd.DataFrame) else pd.DataFrame(X)
         schema = Schema.from_data(table)
@@ -178,15 +146,6 @@ class MixedSMOTE(BaseOverSampler):
         base = rng.randint(len(rows), size=n)
         neighbor = found[base, rng.randint(self.k_neighbors, size=n)]
         return rows[base], rows[neighbor], rng.uniform(size=n)
-
-    def __sklearn_tags__(self) -> Any:
-        tags = super().__sklearn_tags__()
-        tags.input_tags.sparse = False
-        tags.input_tags.allow_nan = True
-        tags.input_tags.string = True
-        tags.input_tags.categorical = True
-        tags.sampler_tags.sample_indices = True
-        return tags
 
 
 def _nobody() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
