@@ -62,6 +62,7 @@ class _Run:
     """What one model of a program has of its own; to :class:`Patience` it is a net."""
 
     verbose = 0
+    warms_up = False
 
     def __init__(self, task: Task, row: nn.Parameter):
         self.settings = task.settings
