@@ -394,8 +394,8 @@ class BaseNet(CallbackSupportMixin, BaseTogether):
         return self._inference_dtype if resolve_device(self.device).type == "cpu" else torch.float32
 
     def _infer(self, X: Any, method: str) -> np.ndarray:
-        how: Any = {"method": method, "dtype": self._inference_dtype}
-        return infer(self.module_, self.tensors(X), resolve_device(self.device), **how)
+        inputs = self.tensors(X)
+        return infer(self.module_, inputs, resolve_device(self.device), method=method, dtype=self._inference_dtype)
 
     def plot_history(self, ax: Any = None) -> Any:
         """Draw the loss of each epoch on the rows that train and on those that stop.

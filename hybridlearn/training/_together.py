@@ -42,7 +42,8 @@ def train_together(tasks: Sequence[Task]) -> list[Trained | Exception]:
 
     Each comes out as :func:`train` alone would make it, up to rounding: with its own weights, row order, dropout,
     rate, regularisation and stopping. What cannot be stacked (a module that draws random numbers of its own, changes
-    itself when it is called or branches on its data) is trained alone, and so is what a program fails at. A program
+    itself when it is called or branches on its data, or has an adversary) is trained alone, and so is what a program
+    fails at. A program
     has no more models than `PROGRAM_BYTES` hold, as foreseen from shapes; where there are more it is split. What is
     trained after another shares its time: a deadline is that of all.
 
@@ -58,6 +59,10 @@ def train_together(tasks: Sequence[Task]) -> list[Trained | Exception]:
     outcomes: dict[int, Trained | Exception] = {}
     alike: dict[Hashable, dict[int, Built]] = defaultdict(dict)
     for i, task in enumerate(tasks):
+        if task.settings.adversary is not None:
+            # its steps are others
+            outcomes[i] = _train_alone(task)
+            continue
         try:
             built = build_loss(task)
         except Exception as error:

@@ -229,9 +229,9 @@ def test_the_rule_asks_no_clock_and_no_generator(make_settings: MakeSettings) ->
 
 
 def test_settings_can_be_replaced_one_by_one(make_settings: MakeSettings) -> None:
-    """The fields that the program reads are those of the loop."""
+    """The fields that the program reads are those of the loop; who has an adversary is trained alone."""
     fields = {field.name for field in dataclasses.fields(make_settings())}
     assert fields == {
         "learning_rate", "weight_decay", "l1", "gradient_clipping", "weight_averaging", "batch_size", "max_epochs",
-        "n_iter_no_change", "seed", "device", "deadline",
+        "n_iter_no_change", "seed", "device", "deadline", "adversary",
     }  # fmt: skip
