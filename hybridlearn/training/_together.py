@@ -43,8 +43,8 @@ def train_together(tasks: Sequence[Task]) -> list[Trained | Exception]:
     Each comes out as :func:`train` alone would make it, up to rounding: with its own weights, row order, dropout,
     rate, regularisation and stopping. What cannot be stacked (a module that draws random numbers of its own, changes
     itself when it is called or branches on its data, or has an adversary) is trained alone, and so is what a program
-    fails at. A program has no more models than `PROGRAM_BYTES` hold, as foreseen from shapes; where there are more it is
-    split. What is trained after another shares its time: a deadline is that of all.
+    fails at. A program has no more models than `PROGRAM_BYTES` hold, as foreseen from shapes; where there are more it
+    is split. What is trained after another shares its time: a deadline is that of all.
 
     Parameters
     ----------
