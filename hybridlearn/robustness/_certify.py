@@ -102,7 +102,7 @@ def certify(
         See the table; "veritas" bounds first, and searches only for rows that bounds leave open. It needs the extra
         ``robust``.
     time_limit : float, default=1.0
-        Seconds that "veritas" may search for a row; when they are over, what it has proven by then counts.
+        Seconds that "veritas" may search for a row; when they are over, the bound stands.
     verbose : int, default=0
         From 1 on, a progress bar.
 

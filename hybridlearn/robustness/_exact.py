@@ -1,4 +1,4 @@
-"""The trees of a model searched together: the exact least of their sum in a box, or a bound when time is over."""
+"""The trees of a model searched together: the exact least of their sum in a box, where there is time to find it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Found(NamedTuple):
     Attributes
     ----------
     fall : float
-        At most, below what it is; exact where the search came to its end.
+        At most, below what it is; infinite where the search did not come to its end.
     numbers : dict of int to (float, float)
         By number, the interval, without its upper end, in which the best row that was found lies.
     is_exact : bool
@@ -88,7 +88,7 @@ class JointTrees:
         wanted : ndarray of shape (n_outputs,)
             Coefficients on the margins.
         enough : float
-            A fall above which, or proven to be below which, the search may end.
+            A fall above which the search may end.
         seconds : float
             When it ends at the latest.
         """
@@ -101,7 +101,8 @@ class JointTrees:
         if not intervals.ends:
             return Found(0.0, {}, True)
         config = self.veritas.Config(self.veritas.HeuristicType.MIN_OUTPUT)
-        config.stop_when_atleast_bound_better_than = given - enough
+        # its bounds while it searches are not sound (0.3.1: they fall with time); that nothing is left open is proof
+        config.stop_when_optimal = False
         search = config.get_search(trees, intervals.as_veritas(self.veritas))
         reason = self.veritas.StopReason.NONE
         while reason == self.veritas.StopReason.NONE and search.time_since_start() < seconds:
@@ -109,10 +110,11 @@ class JointTrees:
             if search.num_solutions() and search.current_bounds().best < given - enough:
                 break
         rounding = sizes * np.finfo(np.float32).eps
-        fall = max(0.0, given - search.current_bounds().atleast + rounding)
+        is_exact = reason == self.veritas.StopReason.NO_MORE_OPEN
+        fall = max(0.0, given - search.current_bounds().best + rounding) if is_exact else np.inf
         best = search.get_solution(0).box() if search.num_solutions() else {}
         numbers = {intervals.number[key]: (own.lo, own.hi) for key, own in best.items() if key in intervals.number}
-        return Found(fall, numbers, bool(search.is_optimal()))
+        return Found(fall, numbers, is_exact)
 
 
 class _Intervals:
