@@ -70,12 +70,18 @@ class Embedder(Protocol):
 class SumOfTrees(HasMargin, Protocol):
     """An estimator whose margin is a sum of trees."""
 
+    booster_: Any
+
     def encoded(self, X: Any) -> np.ndarray:
         """The columns that the trees split, shape (n_rows, n_encoded)."""
         ...
 
     def forest(self) -> Any:
         """The trees, as :class:`hybridlearn.trees.Forest`: their leaves sum to the margin, up to a constant."""
+        ...
+
+    def plain_columns(self) -> np.ndarray:
+        """Position of the column of numbers that each encoded column is as it is, shape (n_encoded,); -1 of others."""
         ...
 
 

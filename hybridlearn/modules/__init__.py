@@ -7,7 +7,9 @@ from hybridlearn.modules._dropout import Dropout, dropout_factors
 from hybridlearn.modules._ft_transformer import FTTransformer
 from hybridlearn.modules._joint import JointNet
 from hybridlearn.modules._layers import (
+    Affine,
     NotCertifiableError,
+    forward_through,
     interval_outputs,
     layers_of,
     least_by_intervals,
@@ -36,6 +38,7 @@ from hybridlearn.modules._tabm import BatchEnsembleLinear, MemberLinear, TabM
 __all__ = [
     "MLP",
     "AdditiveMLP",
+    "Affine",
     "BatchEnsembleLinear",
     "CategoricalEmbedding",
     "ColumnLinear",
@@ -64,6 +67,7 @@ __all__ = [
     "common_placements",
     "dropout_factors",
     "embedded_columns",
+    "forward_through",
     "hull",
     "interval_outputs",
     "layers_of",

@@ -10,7 +10,8 @@ from functools import singledispatch
 import torch
 from torch import Tensor, nn
 
-from hybridlearn.modules._layers import NotCertifiableError
+from hybridlearn.modules._categorical import CategoricalEmbedding
+from hybridlearn.modules._layers import NotCertifiableError, exactly
 from hybridlearn.modules._numeric import LinearEmbedding, PeriodicEmbedding, PiecewiseLinearEmbedding
 from hybridlearn.modules._table import TableEmbedding, TableTokens
 
@@ -78,7 +79,11 @@ def embedded_columns(embedding: TableEmbedding, lower: Tensor, upper: Tensor, co
     """
     if isinstance(embedding, TableTokens):
         raise NotCertifiableError(f"{type(embedding).__name__} feeds attention, for which no bounds are known")
-    found = [_numeric(embedding.numeric, lower, upper)] if lower.shape[1] else []
+    if type(embedding) is not TableEmbedding or type(embedding.categorical) is not CategoricalEmbedding:
+        raise NotCertifiableError("no bounds are known for an embedding of a class derived from TableEmbedding")
+    found = []
+    if lower.shape[1]:
+        found.append(exactly(_numeric, embedding.numeric, "embedding")(embedding.numeric, lower, upper))
     for table, choices in zip(embedding.categorical.tables, codes, strict=True):
         points = table(choices).unsqueeze(1)
         found.append(Columns(points, torch.zeros_like(points[:, :, 0])))
@@ -101,7 +106,7 @@ def extremes(columns: Sequence[Columns], coefficients: Tensor) -> tuple[Tensor, 
 
 @singledispatch
 def _numeric(module: nn.Module, lower: Tensor, upper: Tensor) -> Columns:
-    raise NotCertifiableError(f"no bounds are known for the embedding {type(module).__name__}")
+    raise NotImplementedError
 
 
 def number_columns(lower: Tensor, upper: Tensor) -> Columns:

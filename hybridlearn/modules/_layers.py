@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import singledispatch
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from hybridlearn.modules._additive import AdditiveMLP, ColumnLinear
+from hybridlearn.modules._dropout import Dropout
+from hybridlearn.modules._mlp import MLP
 from hybridlearn.modules._tabm import BatchEnsembleLinear, MemberLinear, TabM
 
 # Of x * sigmoid(x): where it is least, and how much it curves at most (at 0).
@@ -88,53 +90,69 @@ class Elementwise(NamedTuple):
 Layer = Affine | Elementwise
 
 
-@singledispatch
 def layers_of(module: nn.Module) -> list[Layer]:
     """A module as a chain of layers; a NotCertifiableError names what is none."""
-    raise NotCertifiableError(f"no bounds are known for the layer {type(module).__name__}")
+    return exactly(_layers_of, module, "layer")(module)
 
 
-@layers_of.register
+def exactly(registered: Any, module: nn.Module, word: str) -> Callable[..., Any]:
+    """What is registered for the very type of a module: another `forward`, or a hook, may give something else."""
+    found = registered.registry.get(type(module))
+    if found is None or type(module) is object:
+        raise NotCertifiableError(f"no bounds are known for the {word} {type(module).__name__}")
+    if "forward" in vars(module) or module._forward_hooks or module._forward_pre_hooks:
+        raise NotCertifiableError(f"no bounds are known for a {type(module).__name__} whose forward was changed")
+    return found
+
+
+@singledispatch
+def _layers_of(module: nn.Module) -> list[Layer]:
+    raise NotImplementedError
+
+
+@_layers_of.register(nn.Sequential)
+@_layers_of.register(MLP)
 def _(module: nn.Sequential) -> list[Layer]:
     return [layer for child in module for layer in layers_of(child)]
 
 
-@layers_of.register(nn.Dropout)
-@layers_of.register(nn.Identity)
+@_layers_of.register(nn.Dropout)
+@_layers_of.register(Dropout)
+@_layers_of.register(nn.Identity)
 def _(module: nn.Module) -> list[Layer]:
     # in evaluation they do nothing
     return []
 
 
-@layers_of.register
+@_layers_of.register
 def _(module: nn.Linear) -> list[Layer]:
     weight = module.weight.T.unsqueeze(0)
     bias = weight.new_zeros(1, module.out_features) if module.bias is None else module.bias.unsqueeze(0)
     return [Affine(weight, bias)]
 
 
-@layers_of.register
+@_layers_of.register
 def _(module: BatchEnsembleLinear) -> list[Layer]:
     weight = module.scale_in.unsqueeze(2) * module.weight * module.scale_out.unsqueeze(1)
     return [Affine(weight, module.bias)]
 
 
-@layers_of.register
+@_layers_of.register
 def _(module: MemberLinear) -> list[Layer]:
     return [Affine(module.weight, module.bias)]
 
 
-@layers_of.register
+@_layers_of.register
 def _(module: TabM) -> list[Layer]:
     return [each for layer in module.layers for each in (*layers_of(layer), *layers_of(module.activate))]
 
 
-@layers_of.register
+@_layers_of.register
 def _(module: ColumnLinear) -> list[Layer]:
     return [Affine(torch.block_diag(*module.weight).unsqueeze(0), module.bias.flatten().unsqueeze(0))]
 
 
-@layers_of.register
+@_layers_of.register
 def _(module: AdditiveMLP) -> list[Layer]:
     first, *others = layers_of(module.layers)
     assert isinstance(first, Affine)
@@ -143,20 +161,21 @@ def _(module: AdditiveMLP) -> list[Layer]:
     return [Affine((places[:, :-1].T @ first.weight[0]).unsqueeze(0), first.bias), *others]
 
 
-@layers_of.register
+@_layers_of.register
 def _(module: nn.ReLU) -> list[Layer]:
     return [Elementwise(torch.relu, lambda low, high: (low.relu(), high.relu()), _relax_relu)]
 
 
-@layers_of.register
+@_layers_of.register
 def _(module: nn.SiLU) -> list[Layer]:
     return [Elementwise(nn.functional.silu, _silu_interval, _relax_silu)]
 
 
 def _silu_interval(lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:
     at_ends = nn.functional.silu(lower), nn.functional.silu(upper)
-    least = nn.functional.silu(torch.clamp(torch.full_like(lower, _SILU_LEAST_AT), lower, upper))
-    return least, torch.maximum(*at_ends)
+    # not clamp, which has no slope where both ends are one
+    lowest = torch.maximum(torch.minimum(torch.full_like(lower, _SILU_LEAST_AT), upper), lower)
+    return nn.functional.silu(lowest), torch.maximum(*at_ends)
 
 
 def _relax_relu(lower: Tensor, upper: Tensor) -> Relaxed:
@@ -183,6 +202,14 @@ def _relax_silu(lower: Tensor, upper: Tensor) -> Relaxed:
     # between two points it leaves its chord by at most an eighth of its curvature times their distance squared
     missed = _SILU_CURVATURE * (width / (_N_POINTS - 1)) ** 2 / 8
     return Relaxed(slope, below - missed, above + missed)
+
+
+def forward_through(layers: Sequence[Layer], x: Tensor) -> Tensor:
+    """What a chain makes of (n_rows, d), members averaged: (n_rows, n_outputs)."""
+    x = x.unsqueeze(1)
+    for layer in layers:
+        x = layer(x) if isinstance(layer, Affine) else layer.function(x)
+    return x.mean(dim=1)
 
 
 def interval_outputs(layers: Sequence[Layer], lower: Tensor, upper: Tensor) -> tuple[Tensor, Tensor]:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from hybridlearn.modules._bounds import Columns, extremes, hull
-from hybridlearn.modules._layers import Affine, Elementwise, Layer, NotCertifiableError, Relaxed, least_by_intervals
+from hybridlearn.modules._layers import Affine, Elementwise, Layer, Relaxed, least_by_intervals
 
 
 def least_outputs(layers: Sequence[Layer], columns: Sequence[Columns], wanted: Tensor) -> Tensor:
@@ -22,7 +22,7 @@ def least_outputs(layers: Sequence[Layer], columns: Sequence[Columns], wanted: T
     Parameters
     ----------
     layers : sequence of Affine or Elementwise
-        They alternate, from an Affine to an Affine.
+        The last one is an Affine.
     columns : sequence of Columns
         The inputs.
     wanted : Tensor of shape (n_rows, n_functions, n_outputs)
@@ -38,7 +38,9 @@ def least_outputs(layers: Sequence[Layer], columns: Sequence[Columns], wanted: T
        Activation Functions", NeurIPS 2018.
     .. [2] Singh, Gehr, Mirman, Püschel and Vechev, "Fast and Effective Robustness Certification", NeurIPS 2018.
     """
-    maps, functions = _alternating(layers)
+    # a net that was trained on intervals is sometimes bounded better by them
+    by_intervals = least_by_intervals(layers, *hull(columns), wanted)
+    maps, functions = _alternating(layers, sum(own.slack.shape[1] * own.slack.shape[2] for own in columns))
     relaxed: list[Relaxed] = []
     low = high = None
     for own, function in zip(maps, functions, strict=False):
@@ -53,24 +55,37 @@ def least_outputs(layers: Sequence[Layer], columns: Sequence[Columns], wanted: T
     rows = torch.einsum("nro,kio->nkri", wanted, last.weight.expand(k, -1, -1)) / k
     offset = torch.einsum("nro,ko->nkr", wanted, last.bias.expand(k, -1)) / k
     below, _ = _through(rows, offset, maps, relaxed, columns, of_sum=True)
-    # a net that was trained on intervals is sometimes bounded better by them
-    return torch.maximum(below.squeeze(1), least_by_intervals(layers, *hull(columns), wanted))
+    return torch.maximum(below.squeeze(1), by_intervals)
 
 
-def _alternating(layers: Sequence[Layer]) -> tuple[list[Affine], list[Elementwise]]:
-    """The chain with maps that follow each other as one."""
+def _alternating(layers: Sequence[Layer], width: int) -> tuple[list[Affine], list[Elementwise]]:
+    """The chain as maps with a function between each two: maps in a row are one, functions in a row have none between.
+
+    `width` is that of the inputs.
+    """
     maps: list[Affine] = []
     functions: list[Elementwise] = []
     for layer in layers:
         if isinstance(layer, Elementwise):
             if len(functions) >= len(maps):
-                raise NotCertifiableError("no bounds are known for two elementwise functions in a row")
+                d = maps[-1].weight.shape[2] if maps else width
+                maps.append(_identity(d, like=_some_weight(layers)))
             functions.append(layer)
         elif len(maps) > len(functions):
-            raise NotCertifiableError("no bounds are known for two linear layers in a row")
+            weight, bias = maps[-1]
+            maps[-1] = Affine(weight @ layer.weight, (bias.unsqueeze(1) @ layer.weight).squeeze(1) + layer.bias)
         else:
             maps.append(layer)
     return maps, functions
+
+
+def _some_weight(layers: Sequence[Layer]) -> Tensor:
+    return next(layer.weight for layer in layers if isinstance(layer, Affine))
+
+
+def _identity(d: int, like: Tensor) -> Affine:
+    eye = torch.eye(d, dtype=like.dtype, device=like.device)
+    return Affine(eye.unsqueeze(0), like.new_zeros(1, d))
 
 
 def _through(

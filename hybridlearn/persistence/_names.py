@@ -38,7 +38,7 @@ _HOMES = {
     "ensemble._concat": ("Concatenation",),
     "ensemble._meta": ("MetaModel", "TwoLayers"),
     "ensemble._stage": ("ClasswiseModel", "MeanModel"),
-    "robustness._conformal": ("ConformalGuard", "FoldGuard"),
+    "robustness._conformal": ("ConformalGuard", "FoldGuard", "Novelties"),
 }
 OWN = {name: f"hybridlearn.{home}" for home, names in _HOMES.items() for name in names}
 

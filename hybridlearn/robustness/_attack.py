@@ -10,13 +10,12 @@ import pandas as pd
 from sklearn.utils import check_random_state
 
 from hybridlearn._random import RandomState
-from hybridlearn._target import encode_classes
 from hybridlearn.robustness._decision import Decision
 from hybridlearn.robustness._descent import descend
 from hybridlearn.robustness._exact import strike
 from hybridlearn.robustness._search import search
 from hybridlearn.robustness._target import Target, verified
-from hybridlearn.table import Box, FeatureConstraints
+from hybridlearn.table import Box, FeatureConstraints, as_constraints
 
 _METHODS = ("auto", "pgd", "search", "veritas")
 
@@ -138,13 +137,11 @@ def attack(
     if budget < 1:
         raise ValueError(f"budget must be at least 1, got {budget!r}")
     rng = check_random_state(random_state)
-    constraints = constraints or FeatureConstraints()
+    constraints = as_constraints(constraints)
     box = constraints.box(X, eps)
     decision = Decision.of(model, box)
     target = Target(model, box, constraints, decision)
-    attacked = np.ones(len(box), dtype=bool)
-    if y is not None:
-        attacked = decision.codes == encode_classes(model.classes_, np.asarray(y))
+    attacked = np.ones(len(box), dtype=bool) if y is None else decision.is_right(model, y)
     rows, masked = np.flatnonzero(attacked), np.zeros(len(box), dtype=bool)
     is_whole = False
     if method != "search" and len(rows):

@@ -9,11 +9,10 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from hybridlearn._target import encode_classes
-from hybridlearn.robustness._decision import Decision
+from hybridlearn.robustness._decision import TIE, Decision
 from hybridlearn.robustness._exact import JointTrees
 from hybridlearn.robustness._falls import Falls
-from hybridlearn.table import Box, FeatureConstraints
+from hybridlearn.table import Box, FeatureConstraints, as_constraints
 
 _METHODS = ("bounds", "intervals", "veritas")
 _ROWS_AT_ONCE = 512
@@ -135,20 +134,20 @@ def certify(
     """
     if method not in _METHODS:
         raise ValueError(f"method must be one of {list(_METHODS)}, got {method!r}")
-    box = (constraints or FeatureConstraints()).box(X, eps)
+    box = as_constraints(constraints).box(X, eps)
     decision = Decision.of(model, box)
-    exact, falls = time_limit if method == "veritas" else 0.0, Falls(model, tight=method != "intervals")
+    exact, falls = time_limit if method == "veritas" else 0.0, Falls(model, box, tight=method != "intervals")
     found = []
     with tqdm(total=len(box), unit="row", disable=not verbose) as bar:
         for start in range(0, len(box), _ROWS_AT_ONCE):
             rows = np.arange(start, min(start + _ROWS_AT_ONCE, len(box)))
-            some = _Rows(model, falls, box.take(rows), decision.take(rows), exact)
+            some = _Rows(falls, box.take(rows), decision.take(rows), exact)
             found.append(some.certified())
             bar.update(len(rows))
     lower, radius = (np.concatenate(part) for part in zip(*found, strict=True))
     certified = lower > 0
     if y is not None:
-        certified &= decision.codes == encode_classes(model.classes_, np.asarray(y))
+        certified &= decision.is_right(model, y)
     return Certificate(certified, model.classes_[decision.codes], lower, decision.distance, radius)
 
 
@@ -156,7 +155,6 @@ def certify(
 class _Rows:
     """Some rows, and how they are certified."""
 
-    model: Any
     falls: Falls
     box: Box
     decision: Decision
@@ -177,12 +175,12 @@ class _Rows:
         """How far at least some rows are from turning, each in a share of its box."""
         decision, box = self.decision.take(rows), self.box.take(rows).shrunk(share)
         of_trees, of_others = self.falls(box, decision.wanted)
-        ahead = decision.ahead - of_trees - of_others
+        ahead = decision.ahead - of_trees - of_others - TIE
         if self.exact and (ahead <= 0).any():
-            joint = JointTrees(self.model, box)
+            joint = JointTrees(self.falls.trees, box)
             for row in np.flatnonzero((ahead <= 0).any(axis=1)):
                 for function in np.flatnonzero(ahead[row] <= 0):
-                    left = decision.ahead[row, function] - of_others[row, function]
+                    left = decision.ahead[row, function] - of_others[row, function] - TIE
                     wanted = decision.wanted[row, function]
                     found = joint.search(int(row), wanted, enough=left, seconds=self.exact)
                     ahead[row, function] = max(ahead[row, function], left - found.fall)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from numbers import Integral
 from typing import Any
 
@@ -19,12 +19,61 @@ from sklearn.svm import OneClassSVM
 
 from hybridlearn._splits import folds
 from hybridlearn.crossfit import no_news_of_levels
-from hybridlearn.table import TableEncoder
+from hybridlearn.table import MISSING, UNSEEN, Schema, TableEncoder
 
 GUARDS = ("lof", "one_class_svm", "isolation_forest")
 # Of more rows the kernel is approximated: its own cost grows with their square.
 _MOST_ROWS_OF_KERNEL = 10_000
 _MOST_LEVELS = 50
+# Of rows whose level no other row has: what share of new rows has a new one (Good and Turing).
+_MOST_ALONE = 0.01
+
+
+@dataclass(frozen=True, eq=False)
+class Novelties:
+    """What a table has never shown: a gap in a column without gaps, another value of a constant, a level.
+
+    Attributes
+    ----------
+    schema : Schema
+    has_gaps, is_constant : ndarray of shape (n_numbers,), bool
+        Of the numeric block.
+    first : ndarray of shape (n_numbers,), float64
+        What a constant is.
+    misses_levels, is_closed : ndarray of shape (n_categorical,), bool
+        Of the categories: whether some are missing; whether few rows have a level to themselves, so that a new level
+        is news.
+    """
+
+    schema: Schema
+    has_gaps: np.ndarray
+    is_constant: np.ndarray
+    first: np.ndarray
+    misses_levels: np.ndarray
+    is_closed: np.ndarray
+
+    @classmethod
+    def of(cls, X: pd.DataFrame) -> Novelties:
+        """Read what a table of shape (n_rows, n_columns) shows."""
+        schema = Schema.from_data(X)
+        numbers, codes = schema.numeric_block(X), schema.category_codes(X, warn=False)
+        n_alone = np.array([(np.bincount(own[own >= 0]) == 1).sum() for own in codes.T])
+        return cls(
+            schema,
+            has_gaps=np.isnan(numbers).any(axis=0),
+            is_constant=(numbers == numbers[0]).all(axis=0),
+            first=numbers[0],
+            misses_levels=(codes == MISSING).any(axis=0),
+            is_closed=n_alone <= _MOST_ALONE * len(X),
+        )
+
+    def count(self, X: pd.DataFrame) -> np.ndarray:
+        """How many of them each row holds, shape (n_rows,)."""
+        numbers, codes = self.schema.numeric_block(X), self.schema.category_codes(X, warn=False)
+        is_gap = np.isnan(numbers)
+        is_new = (is_gap & ~self.has_gaps) | (~is_gap & self.is_constant & (numbers != self.first))
+        is_new_level = ((codes == MISSING) & ~self.misses_levels) | ((codes == UNSEEN) & self.is_closed)
+        return is_new.sum(axis=1) + is_new_level.sum(axis=1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,11 +82,25 @@ class FoldGuard:
 
     encoder: TableEncoder
     detector: Any
+    novelties: Novelties
     scores: np.ndarray
+
+    @classmethod
+    def fit(cls, guard: Any, train: pd.DataFrame, test: pd.DataFrame, seed: int) -> FoldGuard:
+        """Fit encoder and detector on the one table, and score the other."""
+        encoder = TableEncoder(encode="onehot", max_levels=_MOST_LEVELS).fit(train)
+        detector = make_detector(guard, len(train), seed).fit(encoder.transform(train))
+        new = cls(encoder, detector, Novelties.of(train), np.empty(0))
+        return replace(new, scores=np.sort(new.score(test)))
+
+    def score(self, X: pd.DataFrame) -> np.ndarray:
+        """Higher is more normal: by novelties, many of which the encoder does not show, and then by the detector."""
+        scores = _scores(self.detector, self.encoder.transform(X))
+        return scores / (1 + np.abs(scores)) - 2 * self.novelties.count(X)
 
     def n_as_strange(self, X: pd.DataFrame) -> np.ndarray:
         """How many of those rows look as strange as each row of a table."""
-        return np.searchsorted(self.scores, _scores(self.detector, self.encoder.transform(X)), side="right")
+        return np.searchsorted(self.scores, self.score(X), side="right")
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,24 +122,20 @@ class ConformalGuard:
         cls,
         guard: Any,
         X: pd.DataFrame,
+        y: Any,
         *,
         cv: Any,
         seed: int,
         groups: np.ndarray | None = None,
         time: np.ndarray | None = None,
     ) -> ConformalGuard:
-        """Fit encoder and detector in each fold, and score the rows left out."""
-        found = []
+        """Fit encoder and detector in each fold, and score the rows left out; `y` is for splitters that look at it."""
         if isinstance(cv, Integral):
             splits = folds(None, groups, n_rows=len(X), n_splits=int(cv), seed=seed, time=time)
         else:
-            splits = list(check_cv(cv).split(X, groups=groups))
+            splits = list(check_cv(cv).split(X, y, groups=groups))
         with no_news_of_levels():
-            for train, test in splits:
-                encoder = TableEncoder(encode="onehot", max_levels=_MOST_LEVELS).fit(X.iloc[train])
-                detector = make_detector(guard, len(train), seed).fit(encoder.transform(X.iloc[train]))
-                scores = _scores(detector, encoder.transform(X.iloc[test]))
-                found.append(FoldGuard(encoder, detector, np.sort(scores)))
+            found = [FoldGuard.fit(guard, X.iloc[train], X.iloc[test], seed) for train, test in splits]
         return cls(found, sum(len(fold.scores) for fold in found))
 
     def p_values(self, X: pd.DataFrame) -> np.ndarray:

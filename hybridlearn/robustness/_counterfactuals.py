@@ -14,7 +14,7 @@ from hybridlearn.robustness._decision import Decision
 from hybridlearn.robustness._descent import descend
 from hybridlearn.robustness._search import search
 from hybridlearn.robustness._target import Candidates, Target, verified
-from hybridlearn.table import FeatureConstraints, as_frame, robust_deviation
+from hybridlearn.table import FeatureConstraints, as_constraints, as_frame, robust_deviation
 
 # Halvings by which a number comes back to what it was.
 _N_HALVINGS = 6
@@ -99,7 +99,7 @@ def counterfactuals(
     (array([ True,  True,  True]), True)
     """
     rng = check_random_state(random_state)
-    frame = as_frame(X)
+    frame, constraints = as_frame(X), as_constraints(constraints)
     if eps is None:
         eps = {
             name: high - low for name, (low, high) in constraints.bounds.items() if name not in constraints.immutable

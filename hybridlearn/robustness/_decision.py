@@ -9,13 +9,16 @@ from typing import Any
 import numpy as np
 from scipy.special import logit
 from sklearn.base import is_classifier
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from hybridlearn._heads import ClassifierHead
 from hybridlearn._target import encode_classes
 from hybridlearn.crossfit import margin, no_news_of_levels, unwrapped
 from hybridlearn.modules import NotCertifiableError
 from hybridlearn.table import Box
+
+# Margins nearer to each other than this may be the same once they have become probabilities in float32.
+TIE = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +32,7 @@ class Decision:
     wanted : ndarray of shape (n_rows, n_functions, n_outputs)
         Functions of the margin, all above 0 where the decision is this one: of two classes one, of more one a class.
     ahead : ndarray of shape (n_rows, n_functions), float64
-        Their values; infinite where there is nothing to be ahead of.
+        Their values, above 0; infinite where there is nothing to be ahead of.
     turns_at : float, default=0.0
         Of two classes, the margin above which the second is decided for.
     """
@@ -46,7 +49,9 @@ class Decision:
         if hasattr(inner, "fit") and not hasattr(inner, "steps"):
             check_is_fitted(inner)
         if not is_classifier(model):
-            raise NotCertifiableError(f"{type(inner).__name__} is no classifier: a certificate is of a decision")
+            raise NotCertifiableError(f"{type(inner).__name__} is no classifier: it takes no decision")
+        if getattr(inner, "multilabel_", False):
+            raise NotCertifiableError(f"{type(inner).__name__} has learned several labels a row, not one decision")
         margins = margin(model, box.table)
         with no_news_of_levels():
             labels = np.asarray(model.predict(box.table))
@@ -61,16 +66,24 @@ class Decision:
             wanted = each[codes][:, None] - each
             ahead = (wanted @ margins[..., None])[..., 0]
             ahead[np.arange(len(codes)), codes] = np.inf
-        if (ahead < 0).any() or np.ndim(_threshold(model)) == 2:
+        if (ahead < -TIE).any() or np.ndim(_threshold(model)) == 2:
             raise NotCertifiableError(
                 f"{type(inner).__name__} does not decide by its margin alone: a cost matrix, or a calibration that "
                 "does not keep the order of classes, has no certificate"
             )
-        return cls(codes, wanted, ahead, turns_at)
+        # what is a tie to float32, predict has decided
+        return cls(codes, wanted, np.maximum(ahead, np.finfo(np.float64).tiny), turns_at)
 
     def take(self, rows: np.ndarray) -> Decision:
         """Of some rows."""
         return Decision(self.codes[rows], self.wanted[rows], self.ahead[rows], self.turns_at)
+
+    def is_right(self, model: Any, y: Any) -> np.ndarray:
+        """Whether each decision is that of a label, shape (n_rows,), bool."""
+        y = column_or_1d(y)
+        if len(y) != len(self.codes):
+            raise ValueError(f"y has {len(y)} labels, X has {len(self.codes)} rows")
+        return self.codes == encode_classes(model.classes_, y)
 
     @property
     def distance(self) -> np.ndarray:
@@ -79,9 +92,12 @@ class Decision:
 
     def at(self, margins: np.ndarray) -> np.ndarray:
         """How far other rows with these margins, shape (n_rows, n_outputs), are from another decision than these."""
-        if margins.shape[1] == 1:
-            return self.wanted[:, 0, 0] * (margins[:, 0] - self.turns_at)
-        ahead = (self.wanted @ margins[..., None])[..., 0]
+        n_outputs = margins.shape[1]
+        ahead = (self.wanted @ (margins - self.turns_at)[..., None])[..., 0]
+        # a tie is the first class's
+        others = np.arange(n_outputs)[None] if n_outputs > 1 else 1 - self.codes[:, None]
+        tiny = np.where(others < self.codes[:, None], -1, 1) * np.finfo(np.float64).tiny
+        ahead = np.where(ahead == 0, tiny, ahead)
         return np.where(np.isinf(self.ahead), np.inf, ahead).min(axis=1)
 
 

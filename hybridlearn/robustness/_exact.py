@@ -6,16 +6,18 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from hybridlearn._extras import require
-from hybridlearn.crossfit import no_news_of_levels, parts_of
-from hybridlearn.robustness._falls import Moves, forest_of, is_trees, moves_of_trees
+from hybridlearn.crossfit import no_news_of_levels
+from hybridlearn.robustness._moves import Moves
 from hybridlearn.robustness._target import Candidates, Target
+from hybridlearn.robustness._trees import Trees, trees_of
 from hybridlearn.table import Box
-from hybridlearn.trees import Forest
 
 # Steps of the search between two looks at the clock.
 _STEPS = 1000
+_EPS = float(np.finfo(np.float32).eps)
 
 
 class Found(NamedTuple):
@@ -36,22 +38,16 @@ class Found(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class TreePart:
-    """Trees of a model, and what they see of the rows of a box.
+class _Seen:
+    """Trees, what they see of the rows of a box, and the number of the box that each column is, -1 of none."""
 
-    Attributes
-    ----------
-    weight : float
-    forest : Forest
-    moves : Moves
-    number : ndarray of shape (n_encoded,), int
-        The number of the box that an encoded column is; -1 of one that is made of a column in another way.
-    """
-
-    weight: float
-    forest: Forest
+    trees: Trees
     moves: Moves
     number: np.ndarray
+
+    @classmethod
+    def of(cls, trees: Trees, box: Box) -> _Seen:
+        return cls(trees, trees.moves(box), pd.Index(box.places).get_indexer(pd.Index(trees.columns)))
 
 
 class JointTrees:
@@ -63,7 +59,7 @@ class JointTrees:
 
     Parameters
     ----------
-    model : fitted classifier
+    trees : list of Trees
     box : Box
 
     References
@@ -71,13 +67,11 @@ class JointTrees:
     .. [1] Devos, Meert and Davis, "Versatile Verification of Tree Ensembles", ICML 2021.
     """
 
-    def __init__(self, model: Any, box: Box):
+    def __init__(self, trees: list[Trees], box: Box):
         self.veritas = require("veritas", purpose="method='veritas'")
         self.box = box
         with no_news_of_levels():
-            parts = [part for part in parts_of(model) if is_trees(part.estimator)]
-            found = [(part, moves_of_trees(part, box)) for part in parts]
-        self.parts = [TreePart(part.weight, forest_of(part), moves, _numbers(moves, box)) for part, moves in found]
+            self.parts = [_Seen.of(own, box) for own in trees]
 
     def search(self, row: int, wanted: np.ndarray, *, enough: float, seconds: float) -> Found:
         """Look for the row of a box in which a function of the trees' margins is least.
@@ -93,11 +87,12 @@ class JointTrees:
             When it ends at the latest.
         """
         trees = self.veritas.AddTree(1, self.veritas.AddTreeType.REGR)
-        given, sizes, intervals = 0.0, 0.0, _Intervals(self.box, row)
-        for part in self.parts:
-            cut = _Cut(part, row, wanted * part.weight, trees, intervals)
+        given, rounding, intervals = 0.0, 0.0, _Intervals(self.box, row)
+        for seen in self.parts:
+            weighted = wanted * seen.trees.part.weight
+            cut = _Cut(seen, row, weighted, trees, intervals)
             given += cut.given
-            sizes += cut.size
+            rounding += 2 * (cut.size * _EPS + np.abs(weighted).sum() * seen.trees.rounding)
         if not intervals.ends:
             return Found(0.0, {}, True)
         config = self.veritas.Config(self.veritas.HeuristicType.MIN_OUTPUT)
@@ -109,7 +104,6 @@ class JointTrees:
             reason = search.step_for(max(seconds - search.time_since_start(), 1e-3), _STEPS)
             if search.num_solutions() and search.current_bounds().best < given - enough:
                 break
-        rounding = sizes * np.finfo(np.float32).eps
         is_exact = reason == self.veritas.StopReason.NO_MORE_OPEN
         fall = max(0.0, given - search.current_bounds().best + rounding) if is_exact else np.inf
         best = search.get_solution(0).box() if search.num_solutions() else {}
@@ -148,18 +142,18 @@ class _Intervals:
 class _Cut:
     """Trees of one row, cut down to what its box leaves open, and added to those of a search."""
 
-    def __init__(self, part: TreePart, row: int, wanted: np.ndarray, trees: Any, intervals: _Intervals):
-        self.forest, self.wanted, self.trees, self.intervals = part.forest, wanted, trees, intervals
-        self.part = part
-        nodes = np.flatnonzero(part.forest.left >= 0)
-        tables = [part.moves.given, *part.moves.tables()]
-        left = np.zeros((len(tables), len(part.forest.left)), dtype=bool)
-        left[:, nodes] = np.vstack([part.forest.goes_left(table[[row]], nodes) for table in tables])
+    def __init__(self, seen: _Seen, row: int, wanted: np.ndarray, trees: Any, intervals: _Intervals):
+        self.forest, self.wanted, self.trees, self.intervals = seen.trees.forest, wanted, trees, intervals
+        self.number = seen.number
+        nodes = np.flatnonzero(self.forest.left >= 0)
+        tables = [seen.moves.given, *seen.moves.tables()]
+        left = np.zeros((len(tables), len(self.forest.left)), dtype=bool)
+        left[:, nodes] = np.vstack([self.forest.goes_left(table[[row]], nodes) for table in tables])
         self.at = left[0]
         self.some_left, self.some_right = np.asarray(left.any(axis=0)), np.asarray(~left.all(axis=0))
         self.given = self.size = 0.0
-        roots = np.flatnonzero(part.forest.parent < 0)
-        for root in roots[self.wanted[part.forest.output[roots]] != 0]:
+        roots = np.flatnonzero(self.forest.parent < 0)
+        for root in roots[self.wanted[self.forest.output[roots]] != 0]:
             self._add(int(root))
         self.size *= len(roots)
 
@@ -174,7 +168,7 @@ class _Cut:
                 tree.set_leaf_value(place, 0, self._value(node))
                 largest = max(largest, abs(self._value(node)))
                 continue
-            number = int(self.part.number[self.forest.feature[node]])
+            number = int(self.number[self.forest.feature[node]])
             if number >= 0:
                 tree.split(place, self.intervals.of_number(number), float(self.forest.threshold[node]))
             else:
@@ -199,22 +193,6 @@ class _Cut:
         return float(self.wanted[self.forest.output[leaf]] * np.float64(self.forest.threshold[leaf]))
 
 
-def _numbers(moves: Moves, box: Box) -> np.ndarray:
-    """The number of the box that each encoded column is, bit for bit; -1 where it is none."""
-    found = np.full(moves.given.shape[1], -1)
-    ends = (moves.given, box.numbers), (moves.lower, box.lower), (moves.upper, box.upper)
-    for column in range(len(found)):
-        for number in range(box.lower.shape[1]):
-            if all(np.array_equal(seen[:, column], own[:, number], equal_nan=True) for seen, own in ends):
-                found[column] = number
-                break
-    changed = [table for tables in moves.others.values() for table in tables]
-    for table in changed:
-        # what a level changes too is no plain number
-        found[((table != moves.given) & ~(np.isnan(table) & np.isnan(moves.given))).any(axis=0)] = -1
-    return found
-
-
 def strike(target: Target, rows: np.ndarray, *, seconds: float) -> None:
     """Try, for rows whose decision has not turned, the row of their box in which the sum of a model's trees is least.
 
@@ -228,7 +206,7 @@ def strike(target: Target, rows: np.ndarray, *, seconds: float) -> None:
     """
     left = rows[target.ahead[rows] > 0]
     box, decision = target.box.take(left), target.decision.take(left)
-    joint = JointTrees(target.model, box)
+    joint = JointTrees(trees_of(target.model), box)
     for i, row in enumerate(left):
         for function in np.flatnonzero(np.isfinite(decision.ahead[i])):
             enough = float(decision.ahead[i, function])

@@ -16,6 +16,7 @@ from hybridlearn._docs import shares_doc
 from hybridlearn._fitting import whole_fit
 from hybridlearn._random import RandomState, draw_seed
 from hybridlearn._target import read_groups, read_time
+from hybridlearn.crossfit import check_task
 from hybridlearn.robustness._conformal import GUARDS, ConformalGuard, check_detector
 from hybridlearn.table import read_table
 
@@ -25,7 +26,10 @@ class AnomalyError(ValueError):
 
 
 def _has_probabilities(guarded: Any) -> bool:
-    return hasattr(getattr(guarded, "estimator_", guarded.estimator), "predict_proba")
+    used = [getattr(guarded, "estimator_", guarded.estimator)]
+    if guarded.on_anomaly == "fallback" and guarded.fallback is not None:
+        used.append(getattr(guarded, "fallback_", guarded.fallback))
+    return all(hasattr(each, "predict_proba") for each in used)
 
 
 class BaseGuarded(MetaEstimatorMixin, BaseEstimator):
@@ -91,18 +95,23 @@ class BaseGuarded(MetaEstimatorMixin, BaseEstimator):
             Where there are too few rows for `alpha`, or `on_anomaly` is "abstain" without an `abstain_label`.
         """
         check_detector(self.guard)
+        check_task("estimator", self.estimator, classification=isinstance(self, ClassifierMixin))
         if self.on_anomaly == "abstain" and self.abstain_label is None:
             raise ValueError("on_anomaly='abstain' needs abstain_label: what predict gives in place of a prediction")
         table, y = read_table(self, X, reset=True), column_or_1d(y, warn=True)
+        if self.on_anomaly == "abstain" and isinstance(self.abstain_label, str) != (np.asarray(y).dtype.kind in "OUT"):
+            raise ValueError(f"abstain_label={self.abstain_label!r} is of another type than y: one is text, one is not")
         extra = {"sample_weight": sample_weight, "groups": groups, "time": time}
         extra = {name: value for name, value in extra.items() if value is not None}
         self.estimator_ = clone(self.estimator).fit(X, y, **extra)
         if self.on_anomaly == "fallback":
             fallback = self._default_fallback() if self.fallback is None else clone(self.fallback)
+            check_task("fallback", fallback, classification=isinstance(self, ClassifierMixin))
             self.fallback_ = fallback.fit(X, y)
         self.guard_ = ConformalGuard.fit(
             self.guard,
             table,
+            y,
             cv=self.cv,
             seed=draw_seed(self.random_state),
             groups=read_groups(groups, table),
@@ -203,7 +212,9 @@ _PARAMETERS = """
         What predicts.
     guard : {"lof", "one_class_svm", "isolation_forest"} or detector, default="lof"
         What tells strange rows: scikit-learn's detectors by name, or any with ``fit`` and ``score_samples`` or
-        ``decision_function``, higher where a row is normal. It sees robustly scaled numbers and one-hot levels.
+        ``decision_function``, higher where a row is normal. It sees robustly scaled numbers and one-hot levels; rows
+        with what no row of ``fit`` has shown (a gap in a column without gaps, another value of a constant, a new level
+        where such are rare) are the strangest of all.
     alpha : float, default=0.05
         Share of rows like those of ``fit`` that may be taken for anomalies.
     on_anomaly : {"flag", "abstain", "fallback", "raise"}, default="flag"

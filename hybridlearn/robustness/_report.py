@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator
 from sklearn.metrics import matthews_corrcoef, recall_score, roc_auc_score
+from sklearn.utils.validation import column_or_1d
 from tqdm import tqdm
 
 from hybridlearn._extras import axes_for
@@ -22,7 +23,7 @@ from hybridlearn.modules import NotCertifiableError
 from hybridlearn.robustness._attack import attack
 from hybridlearn.robustness._certify import certify
 from hybridlearn.robustness._decision import Decision
-from hybridlearn.table import FeatureConstraints
+from hybridlearn.table import FeatureConstraints, as_constraints
 
 MODEL = "model"
 
@@ -92,7 +93,7 @@ def robustness_report(
     X: Any,
     y: Any,
     *,
-    eps: Sequence[float] = (0.05, 0.1, 0.2),
+    eps: float | Sequence[float] = (0.05, 0.1, 0.2),
     constraints: FeatureConstraints | None = None,
     members: bool = True,
     budget: int = 200,
@@ -107,12 +108,12 @@ def robustness_report(
     X : array-like or DataFrame of shape (n_rows, n_columns)
         Rows that it was not fitted on.
     y : array-like of shape (n_rows,)
-    eps : sequence of float, default=(0.05, 0.1, 0.2)
+    eps : float or sequence of float, default=(0.05, 0.1, 0.2)
         As in :func:`attack`, each in robust standard deviations.
     constraints : FeatureConstraints, optional
         As in :func:`attack`.
     members : bool, default=True
-        Whether each member of a hybrid has rows of its own.
+        Whether each member of a hybrid has rows of its own; of two classes, members decide at 0.5.
     budget : int, default=200
         Of each attack.
     random_state : int, RandomState or None, default=0
@@ -136,7 +137,7 @@ def robustness_report(
     >>> bool((found["certified"] <= found["attacked"]).all() and (found["attacked"] <= found["clean"]).all())
     True
     """
-    constraints = constraints or FeatureConstraints()
+    constraints, sizes = as_constraints(constraints), np.atleast_1d(np.asarray(eps, dtype=np.float64))
     if constraints.scale is None:
         # one unit for all, whatever rows are looked at
         constraints = FeatureConstraints(**vars(constraints) | {"scale": FeatureConstraints.from_data(X).scale})
@@ -146,9 +147,9 @@ def robustness_report(
     hybrid: Any = unwrapped(model)
     if members and hasattr(hybrid, "models_") and hasattr(hybrid, "weights_"):
         judged |= {name: _Member(models, hybrid.classes_) for name, models in hybrid.models_.items()}
-    with tqdm(total=len(judged) * len(eps), unit="attack", disable=not verbose) as bar:
+    with tqdm(total=len(judged) * len(sizes), unit="attack", disable=not verbose) as bar:
         for name, each in judged.items():
-            for size in eps:
+            for size in sizes:
                 how: dict[str, Any] = {"eps": size, "constraints": constraints}
                 found, reason = _judged(each, X, y, how, budget, random_state)
                 rows.append({"member": name, "eps": size, **found})
@@ -160,7 +161,7 @@ def robustness_report(
 def _judged(
     model: Any, X: Any, y: Any, how: dict[str, Any], budget: int, random_state: RandomState
 ) -> tuple[dict[str, Any], str]:
-    target = encode_classes(model.classes_, np.asarray(y))
+    target = encode_classes(model.classes_, column_or_1d(y))
     found = attack(model, X, y, budget=budget, random_state=random_state, **how)
     decision = Decision.of(model, how["constraints"].box(X, how["eps"]))
     try:

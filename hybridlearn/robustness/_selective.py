@@ -15,7 +15,7 @@ from hybridlearn._extras import axes_for
 from hybridlearn._fitting import whole_fit
 from hybridlearn._heads import probabilities
 from hybridlearn._random import RandomState, draw_seed
-from hybridlearn.crossfit import cross_fit, margin
+from hybridlearn.crossfit import check_task, cross_fit, margin
 from hybridlearn.ensemble import fit_temperature
 
 
@@ -105,6 +105,7 @@ class SelectiveClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         -------
         self
         """
+        check_task("estimator", self.estimator, classification=True)
         extra = {"sample_weight": sample_weight, "groups": groups, "time": time}
         extra = {name: value for name, value in extra.items() if value is not None}
         seed = draw_seed(self.random_state)

@@ -14,7 +14,7 @@ from hybridlearn._protocols import Differentiable
 from hybridlearn.crossfit import parts_of, through
 from hybridlearn.modules import NotCertifiableError
 from hybridlearn.robustness._decision import Decision
-from hybridlearn.robustness._falls import check_by_column
+from hybridlearn.robustness._moves import check_by_column
 from hybridlearn.table import Box
 
 # Rows that tell which number an encoded column is made of.

@@ -130,6 +130,8 @@ class Target:
         follows = box.numbers_in(frame)[:, self.follows]
         lower, upper = box.lower[:, self.follows], box.upper[:, self.follows]
         inside = ((follows >= lower) & (follows <= upper) | np.isnan(lower)).all(axis=1)
+        is_whole = (follows == np.rint(follows)) | (follows == box.numbers[:, self.follows]) | np.isnan(follows)
+        inside &= (is_whole | ~self.whole[self.follows]).all(axis=1)
         return frame, inside & self.constraints.holds(frame)
 
     def _ahead(self, frame: pd.DataFrame, rows: np.ndarray) -> np.ndarray:

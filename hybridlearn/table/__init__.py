@@ -3,7 +3,7 @@
 from hybridlearn.table._box import Box
 from hybridlearn.table._edges import quantile_edges, target_edges
 from hybridlearn.table._encoder import TableEncoder
-from hybridlearn.table._feature_constraints import FeatureConstraints, as_frame, robust_deviation
+from hybridlearn.table._feature_constraints import FeatureConstraints, as_constraints, as_frame, robust_deviation
 from hybridlearn.table._fingerprint import row_hashes
 from hybridlearn.table._frame import (
     BOOLEAN,
@@ -34,6 +34,7 @@ __all__ = [
     "TableEncoder",
     "TrainingRows",
     "UnseenCategoryWarning",
+    "as_constraints",
     "as_frame",
     "fit_target_codes",
     "quantile_edges",

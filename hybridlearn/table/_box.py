@@ -70,6 +70,16 @@ class Box:
         low, high = self.with_numbers(self.lower), self.with_numbers(self.upper)
         return self.as_given(low), self.as_given(high)
 
+    def ends(self) -> list[Any]:
+        """The corners; where columns have fewer bits than float64, also with all numbers as float64.
+
+        Between them lies what a model makes of a row in either width, for it may round each in its own way.
+        """
+        coarse = {name: np.float64 for name in self.frame.columns if is_coarse(self.frame[name].dtype)}
+        corners = self.with_numbers(self.lower), self.with_numbers(self.upper)
+        wide = [frame.astype(coarse) for frame in corners] if coarse else []
+        return [self.as_given(frame) for frame in (*corners, *wide)]
+
     def alternatives(self) -> Iterator[tuple[int, Any]]:
         """Position of a column, and the table with one of its levels in all rows where it is not missing."""
         for place, level in self.choices:
@@ -104,13 +114,13 @@ class Box:
         return changed
 
     def with_numbers(self, numbers: np.ndarray) -> pd.DataFrame:
-        """The frame with other numbers, shape (n_rows, n_numeric)."""
+        """The frame with other numbers, shape (n_rows, n_numeric); cells that stay are what they are."""
         changed = self.frame.copy(deep=False)
         given = self.numbers
         for i, place in enumerate(self.places):
-            # a column that stays keeps its dtype too
-            if not np.array_equal(numbers[:, i], given[:, i], equal_nan=True):
-                changed[changed.columns[place]] = pd.Series(numbers[:, i], index=changed.index)
+            moves = (numbers[:, i] != given[:, i]) & ~(np.isnan(numbers[:, i]) & np.isnan(given[:, i]))
+            if moves.any():
+                changed[changed.columns[place]] = with_numbers(self.frame.iloc[:, place], numbers[:, i], moves)
         return changed
 
     def as_given(self, frame: pd.DataFrame) -> Any:
@@ -121,6 +131,32 @@ class Box:
 def numbers_of(frame: pd.DataFrame, places: np.ndarray) -> np.ndarray:
     """Some columns of a frame as numbers, shape (n_rows, n_places), float64."""
     return np.column_stack([np.empty((len(frame), 0)), *(to_float(frame.iloc[:, place]) for place in places)])
+
+
+def is_coarse(dtype: Any) -> bool:
+    """Whether it is of floats of fewer bits than float64."""
+    return pd.api.types.is_float_dtype(dtype) and dtype.itemsize < np.dtype(np.float64).itemsize
+
+
+def inward(lower: np.ndarray, upper: np.ndarray, dtype: Any) -> tuple[np.ndarray, np.ndarray]:
+    """The least and the largest numbers of a coarse dtype between two ends."""
+    kind = np.dtype(f"f{dtype.itemsize}")
+    low, high = lower.astype(kind), upper.astype(kind)
+    low = np.where(low < lower, np.nextafter(low, kind.type(np.inf)), low)
+    high = np.where(high > upper, np.nextafter(high, kind.type(-np.inf)), high)
+    return low.astype(np.float64), high.astype(np.float64)
+
+
+def with_numbers(column: pd.Series, numbers: np.ndarray, rows: np.ndarray) -> pd.Series:
+    """A column with numbers in some rows, in its own dtype where that holds them."""
+    dtype: Any = column.dtype
+    is_whole = pd.api.types.is_integer_dtype(dtype) and (numbers[rows] == np.rint(numbers[rows])).all()
+    if not is_whole and not pd.api.types.is_float_dtype(dtype):
+        return pd.Series(np.where(rows, numbers, to_float(column)), index=column.index)
+    column = column.copy()
+    with np.errstate(over="ignore"):
+        column[rows] = numbers[rows].astype(f"{'i' if is_whole else 'f'}{dtype.itemsize}")
+    return column
 
 
 def _filled(column: pd.Series, level: Any, rows: np.ndarray) -> pd.Series:

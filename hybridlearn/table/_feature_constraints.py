@@ -10,8 +10,16 @@ import numpy as np
 import pandas as pd
 from scipy.stats import median_abs_deviation
 
-from hybridlearn.table._box import Box, numbers_of
-from hybridlearn.table._frame import BOOLEAN, CATEGORICAL, NUMERIC, column_kind, read_raw_table, to_float
+from hybridlearn.table._box import Box, inward, is_coarse, numbers_of, with_numbers
+from hybridlearn.table._frame import (
+    BOOLEAN,
+    CATEGORICAL,
+    NUMERIC,
+    column_kind,
+    is_timedelta,
+    read_raw_table,
+    to_float,
+)
 
 Eps = float | Sequence[float] | np.ndarray | Mapping[Hashable, float]
 
@@ -20,8 +28,8 @@ Eps = float | Sequence[float] | np.ndarray | Mapping[Hashable, float]
 class FeatureConstraints:
     """What an attack may do to a row, and a certificate must withstand: a rule for each column, by name.
 
-    Numbers move by up to an ``eps``. Everything else (categories, booleans, datetimes, missing values) stays as it is
-    unless it is named in `categorical`. Columns of an array are named 0, 1, ...
+    Numbers move by up to an ``eps``. Everything else (categories, booleans, datetimes, spans of time, missing values)
+    stays as it is unless it is named in `categorical`. Columns of an array are named 0, 1, ...
 
     Parameters
     ----------
@@ -140,6 +148,9 @@ class FeatureConstraints:
         whole = [name in self.integer for name in columns]
         lower[:, whole] = np.minimum(np.ceil(lower[:, whole]), given[:, whole])
         upper[:, whole] = np.maximum(np.floor(upper[:, whole]), given[:, whole])
+        for i, name in enumerate(columns):
+            if is_coarse(frame[name].dtype):
+                lower[:, i], upper[:, i] = inward(lower[:, i], upper[:, i], frame[name].dtype)
         choices = [
             (_place(frame, name), level)
             for name, levels in self.categorical.items()
@@ -150,8 +161,11 @@ class FeatureConstraints:
 
     def completed(self, frame: pd.DataFrame) -> pd.DataFrame:
         """Rows whose columns that follow from others are computed from them."""
-        for name, relation in self._derived(frame).items():
-            frame = frame.assign(**{name: to_float(pd.Series(frame.eval(relation)))})
+        derived = self._derived(frame)
+        # as many times as there are: what one follows from may follow itself
+        for name, relation in [*derived.items()] * len(derived):
+            numbers = to_float(pd.Series(frame.eval(relation)))
+            frame = frame.assign(**{str(name): with_numbers(frame[name], numbers, numbers != to_float(frame[name]))})
         return frame
 
     def holds(self, frame: pd.DataFrame) -> np.ndarray:
@@ -179,6 +193,7 @@ class FeatureConstraints:
         """How far each numeric column moves, in its units."""
         if isinstance(eps, Mapping):
             _check_names("eps", eps, frame)
+            _check_numbers("eps", eps, columns)
             reach = np.array([float(eps.get(name, 0.0)) for name in columns])
         elif np.ndim(eps) == 0:
             scale = self.scale or {name: robust_deviation(v) for name, v in zip(columns, given.T, strict=True)}
@@ -210,13 +225,21 @@ class FeatureConstraints:
         for word in ("bounds", "immutable", "integer", "categorical", "increase_only"):
             named = getattr(self, word)
             _check_names(word, named, frame)
-            others = [name for name in named if name not in numeric]
-            if word in ("bounds", "integer", "increase_only") and others:
-                raise ValueError(f"{word} names columns that are no numbers: {others}")
+            if word in ("bounds", "integer", "increase_only"):
+                _check_numbers(word, named, numeric)
         for name in self.categorical:
             kind = column_kind(frame[name])
             if kind not in (CATEGORICAL, BOOLEAN):
                 raise ValueError(f"categorical names column {name!r}, which is {kind}; give bounds and integer instead")
+
+
+def as_constraints(constraints: Any) -> FeatureConstraints:
+    """Constraints, or those of nothing; a TypeError on anything else."""
+    if constraints is None:
+        return FeatureConstraints()
+    if not isinstance(constraints, FeatureConstraints):
+        raise TypeError(f"constraints must be FeatureConstraints, got {type(constraints).__name__}")
+    return constraints
 
 
 def as_frame(X: Any) -> pd.DataFrame:
@@ -236,7 +259,7 @@ def robust_deviation(values: np.ndarray) -> float:
 
 
 def _numeric(frame: pd.DataFrame) -> list[Hashable]:
-    return [name for name in frame.columns if column_kind(frame[name]) == NUMERIC]
+    return [name for name in frame.columns if column_kind(frame[name]) == NUMERIC and not is_timedelta(frame[name])]
 
 
 def _name_of(relation: str, frame: pd.DataFrame) -> str | None:
@@ -254,3 +277,9 @@ def _check_names(word: str, names: Any, frame: pd.DataFrame) -> None:
     unknown = [name for name in names if name not in frame.columns]
     if unknown:
         raise ValueError(f"{word} names columns that are not in X: {unknown}")
+
+
+def _check_numbers(word: str, names: Any, numeric: list[Hashable]) -> None:
+    others = [name for name in names if name not in numeric]
+    if others:
+        raise ValueError(f"{word} names columns that are no numbers: {others}")

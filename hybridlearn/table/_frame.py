@@ -128,15 +128,18 @@ def column_kind(column: pd.Series) -> str:
     return CATEGORICAL
 
 
+def is_timedelta(column: pd.Series) -> bool:
+    """Whether a column holds spans of time."""
+    is_object = types.is_object_dtype(column.dtype)
+    return column.dtype.kind == "m" or (is_object and types.infer_dtype(column, skipna=True).startswith("timedelta"))
+
+
 def to_float(column: pd.Series) -> np.ndarray:
     """Numeric, boolean or timedelta column (in seconds) as float64 with NaN, within +-``LARGEST``."""
-    if types.is_object_dtype(column.dtype):
-        if types.infer_dtype(column, skipna=True).startswith("timedelta"):
-            column = pd.to_timedelta(column)
-        else:
-            column = pd.to_numeric(column.map(_float, na_action="ignore"))
-    if column.dtype.kind == "m":
-        column = column.dt.total_seconds()
+    if is_timedelta(column):
+        column = pd.to_timedelta(column).dt.total_seconds()
+    elif types.is_object_dtype(column.dtype):
+        column = pd.to_numeric(column.map(_float, na_action="ignore"))
     return np.clip(column.to_numpy(dtype=np.float64, na_value=np.nan), -LARGEST, LARGEST)
 
 

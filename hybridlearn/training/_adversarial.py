@@ -134,6 +134,6 @@ class AdversarialNet(WeightedNet):
 
 def layers_of_net(module: nn.Module) -> list[Any]:
     """A net for tables behind its embedding, as a chain of layers; NotCertifiableError names what is none."""
-    if isinstance(module, TabularNet):
+    if type(module) is TabularNet:
         return [*layers_of(module.hidden), *layers_of(module.output)]
     return layers_of(module)

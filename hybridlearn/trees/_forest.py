@@ -31,6 +31,8 @@ class Forest:
         Margin that the tree of the node adds to.
     categories : dict of int to ndarray of int64
         By node that splits a native category, the codes that go right.
+    base_score : ndarray of shape (n_outputs,), float64
+        Where the sum starts, as the booster keeps it: in units of the prediction, for log-odds a probability.
     """
 
     left: np.ndarray
@@ -41,14 +43,24 @@ class Forest:
     default_left: np.ndarray
     output: np.ndarray
     categories: dict[int, np.ndarray]
+    base_score: np.ndarray
 
     @classmethod
     def of(cls, booster: xgb.Booster) -> Forest:
-        """Read the trees of a booster; those of a kind other than ``gbtree`` are no plain sum and a ValueError."""
-        learner = json.loads(booster.save_raw("json"))["learner"]["gradient_booster"]
-        if learner["name"] != "gbtree":
-            raise ValueError(f"a booster of kind {learner['name']!r} is no sum of trees")
-        trees, outputs = learner["model"]["trees"], learner["model"]["tree_info"]
+        """Read the trees of a booster.
+
+        Raises
+        ------
+        ValueError
+            Of those of a kind other than ``gbtree``, which are no plain sum, and of trees of several outputs.
+        """
+        learner = json.loads(booster.save_raw("json"))["learner"]
+        kind, model = learner["gradient_booster"]["name"], learner["gradient_booster"].get("model", {})
+        if kind != "gbtree":
+            raise ValueError(f"a booster of kind {kind!r} is no sum of trees")
+        trees, outputs = model["trees"], model["tree_info"]
+        if any(int(tree["tree_param"]["size_leaf_vector"]) > 1 for tree in trees):
+            raise ValueError("trees of several outputs (multi_output_tree) are not read")
         sizes = [len(tree["left_children"]) for tree in trees]
         first = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
 
@@ -70,6 +82,7 @@ class Forest:
             default_left=joined("default_left", np.bool_),
             output=np.repeat(np.asarray(outputs, np.int64), sizes),
             categories=_categories(trees, first),
+            base_score=np.array(json.loads(learner["learner_model_param"]["base_score"]), np.float64),
         )
 
     @property

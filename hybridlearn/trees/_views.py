@@ -8,7 +8,7 @@ import numpy as np
 import xgboost as xgb
 from sklearn.utils.validation import check_is_fitted
 
-from hybridlearn.table import read_table
+from hybridlearn.table import NUMERIC, read_table
 from hybridlearn.trees._encoding import TreeEncoder
 from hybridlearn.trees._forest import Forest
 
@@ -36,6 +36,20 @@ class BoosterViews:
         """
         check_is_fitted(self)
         return self.encoder_.transform(read_table(self, X, reset=False))
+
+    def plain_columns(self) -> np.ndarray:
+        """The columns of the table that the trees split as they are.
+
+        Returns
+        -------
+        ndarray of shape (n_encoded,), int
+            Position of the column of numbers that each encoded column is; -1 of one that is made of a column.
+        """
+        check_is_fitted(self)
+        n_encoded = self.booster_.num_features()
+        schema, columns = self.encoder_.schema, self.encoder_.column_of(n_encoded)
+        plain = [c.kind == NUMERIC and c.n_missing < schema.n_rows for c in schema.columns]
+        return np.where(np.array(plain, dtype=bool)[columns], columns, -1)
 
     def forest(self) -> Forest:
         """The trees.

@@ -13,10 +13,10 @@ from sklearn.datasets import load_breast_cancer
 from sklearn.ensemble import IsolationForest
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import roc_auc_score
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, StratifiedKFold
 from sklearn.neighbors import LocalOutlierFactor
 from sklearn.preprocessing import StandardScaler
-from sklearn.svm import OneClassSVM
+from sklearn.svm import LinearSVC, OneClassSVM
 
 from hybridlearn import (
     BoostedTreesClassifier,
@@ -202,3 +202,49 @@ def test_the_curve_is_out_of_fold(noisy: tuple[pd.DataFrame, np.ndarray]) -> Non
 def test_all_rows_may_be_kept(noisy: tuple[pd.DataFrame, np.ndarray]) -> None:
     model = SelectiveClassifier(estimator=LogisticRegression(), coverage=1.0, random_state=0).fit(*noisy)
     assert model.threshold_ == model.risk_coverage_["threshold"].min()
+
+
+def test_what_no_row_has_shown_is_strange() -> None:
+    """A gap where there was none and another value of a constant are nothing to an encoder that never saw them."""
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame(
+        {
+            "x": rng.normal(size=300),
+            "constant": 1.0,
+            "job": rng.choice(["cook", "clerk"], 300),
+            "name": [f"customer {i}" for i in range(300)],
+        }
+    )
+    y = (X["x"] > 0).astype(int)
+    model = GuardedClassifier(estimator=BoostedTreesClassifier(**TREES), random_state=0).fit(X, y)
+    usual = X.iloc[:1].assign(x=0.0)
+    strange = {"x": np.nan, "constant": 2.0, "job": "pilot"}
+    rows = pd.concat([usual, *(usual.assign(**{name: value}) for name, value in strange.items())], ignore_index=True)
+    assert (model.p_values(rows) > model.alpha).tolist() == [True, False, False, False]
+    # of names that nobody shares a new one is no news
+    assert (model.p_values(usual.assign(name="somebody else")) > model.alpha).all()
+
+
+@pytest.mark.parametrize(
+    ("params", "error", "message"),
+    [
+        ({"on_anomaly": "abstain", "abstain_label": "unknown"}, ValueError, "abstain_label='unknown' is of another"),
+        ({"estimator": Ridge()}, TypeError, r"'estimator' \(Ridge\) is not a classifier"),
+        ({"on_anomaly": "fallback", "fallback": Ridge()}, TypeError, "'fallback'"),
+    ],
+)
+def test_what_does_not_fit_together_is_named(
+    params: dict[str, Any], error: type[Exception], message: str, cancer: tuple[pd.DataFrame, np.ndarray]
+) -> None:
+    with pytest.raises(error, match=message):
+        guarded().set_params(**params).fit(*cancer)
+
+
+def test_splitters_of_the_guard_see_the_target(cancer: tuple[pd.DataFrame, np.ndarray]) -> None:
+    assert guarded(cv=StratifiedKFold(3)).fit(*cancer).coverage_score(cancer[0]) > 0.8
+
+
+def test_probabilities_need_a_fallback_that_has_them(cancer: tuple[pd.DataFrame, np.ndarray]) -> None:
+    model = guarded(on_anomaly="fallback", fallback=LinearSVC()).fit(*cancer)
+    assert not hasattr(model, "predict_proba")
+    assert set(model.predict(cancer[0])) == {0, 1}

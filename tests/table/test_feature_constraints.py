@@ -87,6 +87,36 @@ def test_data_suggest_constraints(people: pd.DataFrame) -> None:
     assert constraints.immutable == ["income"]
 
 
+def test_columns_follow_from_columns_that_follow() -> None:
+    X = pd.DataFrame({"all": [12, 16], "half": [6.0, 8.0], "quarter": [3, 4], "a": [4, 8], "b": [8, 8]})
+    relations = ["quarter == half / 2", "half == all / 2", "all == a + b"]
+    completed = FeatureConstraints(relations=relations).completed(X.assign(a=[8, 8]))
+    assert completed.loc[0].tolist() == [16, 8, 4, 8, 8]
+    assert completed["all"].dtype == X["all"].dtype
+
+
+@pytest.mark.parametrize("dtype", ["float32", "Float32", "float16"])
+def test_numbers_of_few_bits_stay_in_their_box(dtype: str) -> None:
+    X = pd.DataFrame({"x": pd.Series([1.0, 3.3, None], dtype=dtype)})
+    box = FeatureConstraints().box(X, {"x": 0.1})
+    for end in box.corners():
+        assert end["x"].dtype == X["x"].dtype
+        numbers = end["x"].to_numpy(dtype=np.float64, na_value=np.nan)[:2]
+        assert ((numbers >= box.lower[:2, 0]) & (numbers <= box.upper[:2, 0])).all()
+        assert (np.abs(numbers - X["x"].to_numpy(dtype=np.float64, na_value=np.nan)[:2]) <= 0.1).all()
+    assert [end["x"].dtype.name for end in box.ends()[2:]] == ["float64", "float64"]
+
+
+def test_cells_that_stay_are_what_they_were() -> None:
+    spans = pd.to_timedelta([1, 2, 3], unit="h")
+    X = pd.DataFrame({"x": [np.inf, 1.0, 2.0], "whole": [1, 2, 3], "wait": spans, "odd": [10**17 + 1, 5, 7]})
+    box = FeatureConstraints(integer=["whole"]).box(X, {"x": 0.5, "whole": 1})
+    upper = box.corners()[1]
+    assert upper["x"].tolist() == [np.inf, 1.5, 2.5]
+    pd.testing.assert_frame_equal(upper[["wait", "odd"]], X[["wait", "odd"]])
+    assert upper["whole"].dtype == X["whole"].dtype
+
+
 @given(
     values=st.lists(st.floats(-1e6, 1e6), min_size=2, max_size=8),
     eps=st.floats(0, 1e4),
@@ -126,6 +156,7 @@ def test_relations_are_computed_or_checked() -> None:
         ({"bounds": {"job": (0, 1)}}, 1.0, r"bounds names columns that are no numbers: \['job'\]"),
         ({"bounds": {"age": (90, 35)}}, 1.0, "bounds must hold the least value first"),
         ({"categorical": {"age": [1]}}, 1.0, "categorical names column 'age', which is numeric"),
+        ({}, {"job": 1.0}, "eps names columns that are no numbers"),
         ({"relations": ["income > 2200"]}, 1.0, "do not hold for 2 of 3 rows"),
         ({}, [1.0], r"eps has shape \(1,\), but X has 5 columns"),
         ({}, -1.0, "eps must hold finite numbers of at least 0"),
