@@ -150,13 +150,13 @@ def inward(lower: np.ndarray, upper: np.ndarray, dtype: Any) -> tuple[np.ndarray
 def with_numbers(column: pd.Series, numbers: np.ndarray, rows: np.ndarray) -> pd.Series:
     """A column with numbers in some rows, in its own dtype where that holds them."""
     dtype: Any = column.dtype
-    is_whole = pd.api.types.is_integer_dtype(dtype) and (numbers[rows] == np.rint(numbers[rows])).all()
-    if not is_whole and not pd.api.types.is_float_dtype(dtype):
-        return pd.Series(np.where(rows, numbers, to_float(column)), index=column.index)
-    column = column.copy()
-    with np.errstate(over="ignore"):
-        column[rows] = numbers[rows].astype(f"{'i' if is_whole else 'f'}{dtype.itemsize}")
-    return column
+    with np.errstate(over="ignore", invalid="ignore"):
+        own = numbers[rows].astype(f"{dtype.kind}{dtype.itemsize}") if dtype.kind in "iuf" else numbers[rows]
+    if dtype.kind == "f" or (dtype.kind in "iu" and (own == numbers[rows]).all()):
+        column = column.copy()
+        column[rows] = own
+        return column
+    return pd.Series(np.where(rows, numbers, to_float(column)), index=column.index)
 
 
 def _filled(column: pd.Series, level: Any, rows: np.ndarray) -> pd.Series:

@@ -115,6 +115,8 @@ def test_cells_that_stay_are_what_they_were() -> None:
     assert upper["x"].tolist() == [np.inf, 1.5, 2.5]
     pd.testing.assert_frame_equal(upper[["wait", "odd"]], X[["wait", "odd"]])
     assert upper["whole"].dtype == X["whole"].dtype
+    small = pd.DataFrame({"x": np.array([0, 255], dtype=np.uint8)})
+    assert FeatureConstraints(integer=["x"]).box(small, {"x": 1}).corners()[0]["x"].tolist() == [-1, 254]
 
 
 @given(
