@@ -6,6 +6,9 @@ import numpy as np
 
 from hybridlearn.robustness._target import Candidates, Target
 
+_ROWS_AT_ONCE = 4096
+_MOST_CHILDREN = 8
+
 
 def search(target: Target, rows: np.ndarray, *, n_queries: int, rng: np.random.RandomState) -> None:
     """Look for rows of the box that turn the decision of any model, by asking it.
@@ -35,7 +38,7 @@ class _Search:
         self.n_numbers = box.lower.shape[1]
         self.n_levels = np.array([len(own) for own in box.levels.values()], dtype=np.int64)
         # for each row and column: what it was best at alone, and by how much
-        self.good = Candidates(box.numbers, np.full((len(box), len(self.n_levels)), -1))
+        self.good = Candidates(box.numbers.copy(), np.full((len(box), len(self.n_levels)), -1))
         self.gain = np.zeros((len(box), self.n_numbers + len(self.n_levels)))
         self.start = target.ahead.copy()
 
@@ -51,10 +54,11 @@ class _Search:
         for column, value in tries:
             self._alone(column, value)
         spent = len(tries) + self._together()
-        for _ in range(max(0, n_queries - spent)):
-            if not len(self.left):
-                return
-            self._mutate()
+        while spent < n_queries and len(self.left):
+            # of few rows many children at once: a question about few rows costs as much as one about many
+            n_children = int(np.clip(_ROWS_AT_ONCE // len(self.left), 1, min(_MOST_CHILDREN, n_queries - spent)))
+            self._mutate(np.repeat(self.left, n_children))
+            spent += n_children
 
     def _tries(self) -> list[tuple[int, int]]:
         """A column and its end, 0 or 1, or its level."""
@@ -91,8 +95,7 @@ class _Search:
             n_queries += 1
         return n_queries
 
-    def _mutate(self) -> None:
-        rows = self.left
+    def _mutate(self, rows: np.ndarray) -> None:
         box, best = self.target.box, self.target.best.take(rows)
         n_columns = self.gain.shape[1]
         # few columns as a rule, many now and then

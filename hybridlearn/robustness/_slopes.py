@@ -18,7 +18,7 @@ from hybridlearn.robustness._moves import check_by_column
 from hybridlearn.table import Box
 
 # Rows that tell which number an encoded column is made of.
-_TELLING_ROWS = 64
+_TELLING_ROWS = 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,17 +75,22 @@ class Slopes:
             return net.tensors(through(chain, table))
 
         lower, upper = (_numbers(tensors(table)) for table in self.box.corners())
-        few = self.box.take(np.arange(min(_TELLING_ROWS, len(self.box))))
-        origin = torch.zeros(lower.shape[1], few.lower.shape[1])
-        base = _numbers(tensors(few.table))
-        for i in range(few.lower.shape[1]):
-            for ends in (few.lower, few.upper):
-                moved = few.numbers
-                moved[:, i] = ends[:, i]
-                changed = _numbers(tensors(few.as_given(few.with_numbers(moved))))
-                origin[(changed != base).any(dim=0), i] = 1.0
+        has_numbers = lower.shape[1] and self.box.lower.shape[1]
+        origin = self._origin(tensors) if has_numbers else torch.zeros(lower.shape[1], self.box.lower.shape[1])
         module = copy.deepcopy(net.module_).eval().requires_grad_(False)
         return Net(part.weight, module, tensors, upper - lower, origin)
+
+    def _origin(self, tensors: Callable[[Any], dict[str, torch.Tensor]]) -> torch.Tensor:
+        """Which encoded columns change with each number, of a few rows: one table of them for each end of each."""
+        n_rows, n_numbers = min(_TELLING_ROWS, len(self.box)), self.box.lower.shape[1]
+        few = self.box.take(np.tile(np.arange(n_rows), 2 * n_numbers))
+        numbers = few.numbers.copy()
+        for i in range(n_numbers):
+            for k, ends in enumerate((few.lower, few.upper)):
+                rows = slice((2 * i + k) * n_rows, (2 * i + k + 1) * n_rows)
+                numbers[rows, i] = ends[rows, i]
+        differs = _numbers(tensors(few.as_given(few.with_numbers(numbers)))) != _numbers(tensors(few.table))
+        return differs.reshape(n_numbers, 2 * n_rows, -1).any(dim=1).T.float()
 
     def at(self, table: Any, decision: Decision, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """How the nets' part of the decision stands for other values of some rows, and where it falls.

@@ -65,7 +65,7 @@ class Target:
 
     def __post_init__(self) -> None:
         n_rows = len(self.box)
-        self.best = Candidates(self.box.numbers, np.full((n_rows, len(self.box.levels)), -1))
+        self.best = Candidates(self.box.numbers.copy(), np.full((n_rows, len(self.box.levels)), -1))
         self.ahead = self.decision.distance.copy()
         self.n_queries = np.zeros(n_rows, dtype=np.int64)
         names = [self.box.frame.columns[place] for place in self.box.places]
@@ -88,6 +88,8 @@ class Target:
     def ask(self, candidates: Candidates, rows: np.ndarray, *, keep: bool = True) -> np.ndarray:
         """How far candidates for some rows are from another decision; unless `keep` is False, better ones are kept.
 
+        A row may be there several times.
+
         Returns
         -------
         ndarray of shape (n_asked,)
@@ -99,10 +101,12 @@ class Target:
         found = np.full(len(rows), np.inf)
         if is_allowed.any():
             found[is_allowed] = self._ahead(frame.iloc[np.flatnonzero(is_allowed)], rows[is_allowed])
-        self.n_queries[rows[is_allowed]] += 1
+        np.add.at(self.n_queries, rows[is_allowed], 1)
         if not keep:
             return found
-        better = found < self.ahead[rows]
+        better = np.flatnonzero(found < self.ahead[rows])
+        # the best of a row comes last, and stays
+        better = better[np.argsort(-found[better], kind="stable")]
         self.ahead[rows[better]] = found[better]
         self.best.put(rows[better], candidates.take(better))
         return found

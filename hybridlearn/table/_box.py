@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 
-from hybridlearn.table._frame import to_float
+from hybridlearn.table._frame import LARGEST, is_float64, to_float
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,10 +52,12 @@ class Box:
         lower = np.where(share == 1, self.lower, given - share * (given - self.lower))
         return replace(self, lower=lower, upper=np.where(share == 1, self.upper, given + share * (self.upper - given)))
 
-    @property
+    @cached_property
     def numbers(self) -> np.ndarray:
         """The numbers as they are, shape (n_rows, n_numeric), float64."""
-        return self.numbers_in(self.frame)
+        numbers = self.numbers_in(self.frame)
+        numbers.setflags(write=False)
+        return numbers
 
     def numbers_in(self, frame: pd.DataFrame) -> np.ndarray:
         """The columns of numbers of another frame."""
@@ -115,12 +118,16 @@ class Box:
 
     def with_numbers(self, numbers: np.ndarray) -> pd.DataFrame:
         """The frame with other numbers, shape (n_rows, n_numeric); cells that stay are what they are."""
-        changed = self.frame.copy(deep=False)
         given = self.numbers
+        moved = (numbers != given) & ~(np.isnan(numbers) & np.isnan(given))
+        if is_float64(self.frame):
+            whole = self.frame.to_numpy(copy=True)
+            whole[:, self.places] = np.where(moved, numbers, whole[:, self.places])
+            return pd.DataFrame(whole, self.frame.index, self.frame.columns)
+        changed = self.frame.copy(deep=False)
         for i, place in enumerate(self.places):
-            moves = (numbers[:, i] != given[:, i]) & ~(np.isnan(numbers[:, i]) & np.isnan(given[:, i]))
-            if moves.any():
-                changed[changed.columns[place]] = with_numbers(self.frame.iloc[:, place], numbers[:, i], moves)
+            if moved[:, i].any():
+                changed[changed.columns[place]] = with_numbers(self.frame.iloc[:, place], numbers[:, i], moved[:, i])
         return changed
 
     def as_given(self, frame: pd.DataFrame) -> Any:
@@ -130,6 +137,8 @@ class Box:
 
 def numbers_of(frame: pd.DataFrame, places: np.ndarray) -> np.ndarray:
     """Some columns of a frame as numbers, shape (n_rows, n_places), float64."""
+    if is_float64(frame):
+        return np.clip(frame.to_numpy()[:, places], -LARGEST, LARGEST)
     return np.column_stack([np.empty((len(frame), 0)), *(to_float(frame.iloc[:, place]) for place in places)])
 
 

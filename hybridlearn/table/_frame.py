@@ -97,14 +97,19 @@ def read_raw_table(X: Any, *, any_object: bool = True) -> Any:
 
 
 def _check_frame(X: pd.DataFrame) -> None:
-    twice = X.columns[X.columns.duplicated()].unique().tolist()
-    if twice:
+    if not X.columns.is_unique:
+        twice = X.columns[X.columns.duplicated()].unique().tolist()
         raise ValueError(f"columns {twice} stand more than once in X; rename or drop them")
-    complex_columns = [name for name in X.columns if types.is_complex_dtype(X[name].dtype)]
+    complex_columns = [name for name, dtype in zip(X.columns, X.dtypes, strict=True) if types.is_complex_dtype(dtype)]
     if complex_columns:
         raise ValueError(f"Complex data not supported: columns {complex_columns}")
     # scikit-learn words the errors on empty tables; no value is looked at
     check_array(np.empty(X.shape), ensure_all_finite=False)
+
+
+def is_float64(frame: pd.DataFrame) -> bool:
+    """Whether a frame holds nothing but float64, so that it can be read as one block."""
+    return bool((frame.dtypes == np.float64).all())
 
 
 def take_rows(X: Any, rows: np.ndarray) -> Any:
@@ -159,12 +164,16 @@ def to_datetime(column: pd.Series) -> pd.Series:
     return pd.to_datetime(column, utc=True).dt.tz_localize(None)
 
 
-def to_labels(column: pd.Series) -> tuple[np.ndarray, Sequence[str]]:
+def to_labels(column: pd.Series, *, observed: bool = True) -> tuple[np.ndarray, Sequence[str]]:
     """Categorical column as positions in a list of text labels, -1 where missing.
 
-    The labels are text so that a level is the same one whatever its dtype: 1, 1.0, "1" and a category 1 are.
+    The labels are text so that a level is the same one whatever its dtype: 1, 1.0, "1" and a category 1 are. Unless
+    `observed`, labels that no row holds may be among them, which is faster.
     """
-    codes, uniques = pd.factorize(to_text(column))
+    if not observed and isinstance(column.dtype, pd.CategoricalDtype):
+        codes, uniques = column.cat.codes.to_numpy(), column.cat.categories
+    else:
+        codes, uniques = pd.factorize(to_text(column))
     label_codes, labels = pd.factorize(np.array([_label(value) for value in uniques], dtype=object))
     return np.where(codes < 0, -1, np.append(label_codes, -1)[codes]), list(labels)
 

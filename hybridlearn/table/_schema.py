@@ -14,8 +14,10 @@ from hybridlearn.table._frame import (
     BOOLEAN,
     CATEGORICAL,
     DATETIME,
+    LARGEST,
     NUMERIC,
     column_kind,
+    is_float64,
     to_datetime,
     to_float,
     to_labels,
@@ -144,6 +146,8 @@ class Schema:
             Missing values are NaN; booleans 0 and 1; a datetime becomes seconds since 1970 and its parts; values
             beyond +-1e38, infinities among them, are +-1e38.
         """
+        if all(c.kind == NUMERIC and c.n_missing < self.n_rows for c in self.columns) and is_float64(X):
+            return np.clip(X.to_numpy(), -LARGEST, LARGEST)
         block = np.empty((len(X), len(self.numeric_names)))
         for i, numbers in enumerate(self.numeric_columns(X)):
             block[:, i] = numbers
@@ -233,7 +237,7 @@ def _datetime_parts(when: pd.Series) -> np.ndarray:
 
 
 def _codes(column: Column, series: pd.Series) -> np.ndarray:
-    codes, labels = to_labels(series)
+    codes, labels = to_labels(series, observed=False)
     known = pd.Index(column.levels, dtype=object).get_indexer(pd.Index(labels, dtype=object))
     # the last slot serves code -1: a missing value stays missing
     return np.append(np.where(known < 0, UNSEEN, known), MISSING)[codes].astype(np.int64)
