@@ -90,6 +90,9 @@ CANDIDATES: dict[str, Callable[[bool], Any]] = {
     "features_mlp": behind_features("TabularMLP"),
     "second_mlp": ours("TabularMLP", random_state=1000),
     "second_tabm": ours("TabM", random_state=1000),
+    "second_random_trees": lambda classification: PORTFOLIO["random_trees"](classification).set_params(
+        random_state=1000
+    ),
 }
 
 
