@@ -272,6 +272,7 @@ def in_time(seconds: float) -> System:
 SYSTEMS = {
     "hybrid_fast": System("hybridlearn", ours("Hybrid", preset="fast")),
     "hybrid": System("hybridlearn", ours("Hybrid")),
+    "hybrid_additive": System("hybridlearn", ours("Hybrid", estimators="additive")),
     "hybrid_best": System("hybridlearn", ours("Hybrid", preset="best")),
     "hybrid_60": in_time(60),
     "hybrid_240": in_time(240),
