@@ -30,6 +30,8 @@ _ADDITIVE = "additive"
 # the trees, of which each class has one a round.
 _FEWEST_ROWS = 5000
 _MOST_CELLS_UNJUDGED = 100_000
+# Of less time, judging takes more than its share, and often ends without a verdict.
+_SECONDS_TO_JUDGE = 150
 
 
 class BaseOfMembers(BaseComposed, BaseEnsemble):
@@ -152,7 +154,8 @@ class BaseFlagship(BaseHybrid):
             return None
         # of a sparse table there are no features, and members may fail on gaps in them
         takes_features = not sparse.issparse(work.rows.X) and get_tags(self).input_tags.allow_nan
-        is_unjudged = self.preset == "fast"
+        is_hurried = work.deadline is not None and work.deadline.left() < _SECONDS_TO_JUDGE
+        is_unjudged = self.preset == "fast" or is_hurried
         is_many = is_unjudged and work.n_classes > 2 and len(work.rows) * work.n_classes > _MOST_CELLS_UNJUDGED
         if len(work.rows) < _FEWEST_ROWS or is_many or not takes_features:
             return None
@@ -205,8 +208,8 @@ _PARAMETERS = (
         What is put in front of the members, and fitted on the training part of each fold, once for all of them: it may
         look at the target. Weights, groups and times reach it where its ``fit_transform`` takes them by name. "auto" is
         :class:`FeatureBuilder`, of 5,000 rows or more whose members all take missing values: of fewer rows, it is
-        mostly chance which features help. Its families of features stay that lower the loss of trees, with
-        ``preset="fast"`` all. Behind steps of a :func:`make_tabular_pipeline` that look at the target it is None.
+        mostly chance which features help. Its families of features stay that lower the loss of trees; with
+        ``preset="fast"``, or less than 150 seconds, all do, but of many rows of many classes none. Behind steps of a :func:`make_tabular_pipeline` that look at the target it is None.
 """
 )
 _ATTRIBUTES = """

@@ -86,9 +86,10 @@ class Trees:
 
     def check_sum(self, box: Box, moves: Moves) -> None:
         """A NotCertifiableError where, for rows of a box or their ends, the margin is not what the trees add up to."""
-        margins = np.concatenate([self.part.margin(table) for table in (box.table, *box.ends())])
+        tables = [box.table, *box.ends()]
+        margins = np.concatenate([self.part.margin(table) for table in tables])
         n_outputs = margins.shape[1]
-        encoded = np.concatenate([moves.given, *moves.ends[: len(box.ends())]])
+        encoded = np.concatenate([moves.given, *moves.ends][: len(tables)])
         off = margins - reachable_sums(self.forest, encoded, [], n_outputs)[0]
         if n_outputs > 1:
             # margins of classes are centred

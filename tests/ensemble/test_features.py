@@ -168,6 +168,7 @@ def test_auto_selects_inside_each_fold(mixed: Any, monkeypatch: pytest.MonkeyPat
     fitted = hybrid(cv=2).fit(X, y)
     assert all(front.select == "auto" and len(front.report_) for front in fitted.features_)
     assert all(front.select is None for front in hybrid(preset="fast", cv=2).fit(X, y).features_)
+    assert all(front.select is None for front in hybrid(estimators=MEMBERS, cv=2, time_limit=60).fit(X, y).features_)
     many = np.arange(len(y)) % 3
     monkeypatch.setattr(_hybrid, "_MOST_CELLS_UNJUDGED", 3 * len(y) - 1)
     assert hybrid(preset="fast", cv=2).fit(X, many).features_ is None

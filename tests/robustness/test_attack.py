@@ -47,22 +47,30 @@ numbers = st.lists(st.sampled_from(["age", "income", "debt"]), unique=True, max_
 
 
 @settings(max_examples=15)
-@given(immutable=numbers, rising=numbers, seed=st.integers(0, 99), method=st.sampled_from(["auto", "search", "pgd"]))
+@given(
+    immutable=numbers,
+    rising=numbers,
+    relations=st.sampled_from([[], ["debt * 1000 <= income"]]),
+    seed=st.integers(0, 99),
+    method=st.sampled_from(["auto", "search", "pgd"]),
+)
 def test_attacks_never_leave_the_constraints(
     fitted: dict[tuple[str, str], Any],
     loans: pd.DataFrame,
     immutable: list[str],
     rising: list[str],
+    relations: list[str],
     seed: int,
     method: str,
 ) -> None:
-    rows = loans[160:200].dropna()
+    rows = loans[160:200].dropna().query("debt * 1000 <= income")
     constraints = FeatureConstraints(
         immutable=immutable,
         increase_only=rising,
         integer=["age"],
         bounds={"age": (18, 80), "debt": (-4, 4)},
         categorical={"job": ["cook", "boss"]},
+        relations=relations,
     )
     found = attack(
         fitted["hybrid", "two"], rows, eps=EPS, constraints=constraints, method=method, budget=15, random_state=seed
@@ -72,6 +80,7 @@ def test_attacks_never_leave_the_constraints(
         assert (np.abs(changed[name] - rows[name]) <= EPS[name] + 1e-9).all()
         assert name not in immutable or (changed[name] == rows[name]).all()
         assert name not in rising or (changed[name] >= rows[name]).all()
+    assert not relations or (changed["debt"] * 1000 <= changed["income"]).all()
     assert (changed["age"] == changed["age"].round()).all()
     assert changed["age"].between(18, 80).all()
     assert changed["debt"].between(-4, 4).all()
