@@ -1,7 +1,7 @@
 """Systems on draws of few rows: is a hybrid of a hundred rows worse than a regularised linear model?
 
 In one process, for a fit takes less time than its imports. Tables are those of accuracy.py, which see there; of each
-draw so many rows train, and at most 2,000 others are asked about.
+draw so many rows train, and at most 2,000 others are asked about. A hybrid takes no class of one row.
 
     python benchmarks/small.py --sets breast_cancer wine diabetes --draws 20 --rows 100
 """
@@ -9,6 +9,7 @@ draw so many rows train, and at most 2,000 others are asked about.
 from __future__ import annotations
 
 import argparse
+import json
 import warnings
 from pathlib import Path
 
@@ -61,6 +62,7 @@ def main() -> None:
     parser.add_argument("--systems", nargs="+", default=["linear", "hybrid"], help="the first is what others are over")
     parser.add_argument("--draws", type=int, default=20)
     parser.add_argument("--rows", type=int, default=100)
+    parser.add_argument("--out", type=Path, default=Path("small.jsonl"))
     args = parser.parse_args()
     names = args.sets or list(packaged() if args.data is None else index_of(args.data))
     lines = []
@@ -70,7 +72,9 @@ def main() -> None:
             for seed in range(args.draws):
                 for system in args.systems:
                     metrics = error_of(system, table, seed, args.rows)
-                    lines.append({"set": name, "seed": seed, "system": system, **metrics})
+                    lines.append({"set": name, "seed": seed, "system": system, "rows": args.rows, **metrics})
+                    with args.out.open("a") as file:
+                        file.write(json.dumps(lines[-1]) + "\n")
                     progress.update()
     print(compared(pd.DataFrame(lines), args.systems).to_markdown(index=False, floatfmt=".3f"))
 
