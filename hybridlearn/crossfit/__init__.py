@@ -33,7 +33,7 @@ from hybridlearn.crossfit._member import (
 )
 from hybridlearn.crossfit._out_of_fold import BLEND, OutOfFold
 from hybridlearn.crossfit._pace import sample_of
-from hybridlearn.crossfit._parts import Chain, Part, parts_of, through, unwrapped
+from hybridlearn.crossfit._parts import Chain, Part, parts_of, steps_of, through, unwrapped
 from hybridlearn.crossfit._pieces import Pieces
 from hybridlearn.crossfit._running import Running
 from hybridlearn.crossfit._score import check_can_score, score_labels, score_margin
@@ -85,6 +85,7 @@ __all__ = [
     "score_labels",
     "score_margin",
     "starts_from_margin",
+    "steps_of",
     "takes",
     "takes_weights",
     "tell_of_cuts",

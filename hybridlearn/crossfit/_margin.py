@@ -39,7 +39,7 @@ def margin(estimator: Any, X: Any, *, floor: float = 1e-6) -> np.ndarray:
     Raises
     ------
     TypeError
-        When a classifier has neither ``predict_proba`` nor a native margin.
+        When a classifier has neither ``predict_proba`` nor a native margin, or has learned several labels.
 
     Examples
     --------
@@ -56,7 +56,8 @@ def margin(estimator: Any, X: Any, *, floor: float = 1e-6) -> np.ndarray:
     if isinstance(estimator, HasMargin):
         return estimator.margin(X)
     if not is_classifier(estimator):
-        return np.asarray(estimator.predict(X), dtype=np.float64).reshape(-1, 1)
+        predicted = np.asarray(estimator.predict(X), dtype=np.float64)
+        return predicted.reshape(len(predicted), -1)
     native = _native_margin(estimator, X)
     if native is not None:
         return native if native.shape[1] == 1 else centred(native)
@@ -65,7 +66,10 @@ def margin(estimator: Any, X: Any, *, floor: float = 1e-6) -> np.ndarray:
             f"{type(estimator).__name__} has no predict_proba, so it has no margin; wrap it: "
             "CalibratedClassifierCV(estimator, method='sigmoid')"
         )
-    return _margin_of_probabilities(np.asarray(estimator.predict_proba(X), dtype=np.float64), floor)
+    probabilities = estimator.predict_proba(X)
+    if isinstance(probabilities, list):
+        raise TypeError(f"{type(estimator).__name__} has learned several labels a row, of which there is no one margin")
+    return _margin_of_probabilities(np.asarray(probabilities, dtype=np.float64), floor)
 
 
 def _native_margin(estimator: Any, X: Any) -> np.ndarray | None:

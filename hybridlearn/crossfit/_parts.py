@@ -45,7 +45,7 @@ class Part:
 def parts_of(model: Any, member: str = "", weight: float = 1.0, chain: Chain = ()) -> Iterator[Part]:
     """The sum that a model's margin is, up to a constant; of one that is no sum, itself."""
     model = unwrapped(model)
-    steps, last = _steps_of(model)
+    steps, last = steps_of(model)
     chain = chain + steps
     if isinstance(last, SumOfModels):
         for term in last.terms():
@@ -84,7 +84,7 @@ def unwrapped(model: Any) -> Any:
             return model
 
 
-def _steps_of(model: Any) -> tuple[Chain, Any]:
+def steps_of(model: Any) -> tuple[Chain, Any]:
     """The transformers of a pipeline and its last step; samplers do nothing to new rows."""
     steps: list[Any] = []
     while hasattr(model, "steps"):

@@ -209,7 +209,8 @@ _PARAMETERS = (
         look at the target. Weights, groups and times reach it where its ``fit_transform`` takes them by name. "auto" is
         :class:`FeatureBuilder`, of 5,000 rows or more whose members all take missing values: of fewer rows, it is
         mostly chance which features help. Its families of features stay that lower the loss of trees; with
-        ``preset="fast"``, or less than 150 seconds, all do, but of many rows of many classes none. Behind steps of a :func:`make_tabular_pipeline` that look at the target it is None.
+        ``preset="fast"``, or less than 150 seconds, all do, but of many rows of many classes none. Behind steps of a
+        :func:`make_tabular_pipeline` that look at the target it is None.
 """
 )
 _ATTRIBUTES = """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -38,15 +39,16 @@ def explain(
 
     ============= ===========================================================================================
     boosted trees exact (as interventional TreeSHAP [1]_, with all encoded columns of a column as one player)
-    linear models exact
+    linear models exact; of one output, behind a clip or a link, the rescale rule as for nets
     nets          the rescale rule of DeepLIFT against each row of the background (as DeepSHAP [1]_), where
                   the net is made of linear maps and elementwise functions
     all else      antithetic permutations: exact in sum, the single values have a sampling error
     ============= ===========================================================================================
 
     An encoded column is a column's whose change alone changes it. One that several columns make together (a feature of
-    two, say) is a player of its own, and its value is shared equally among them. Whatever does not add up to the
-    margin is sampled instead: :attr:`Explanation.methods` says what was done.
+    two, say) is a player of its own, and its value is shared equally among them; where a column is seen in nothing else
+    (principal components), all are sampled. Whatever does not add up to the margin is sampled instead:
+    :attr:`Explanation.methods` says what was done.
 
     Parameters
     ----------
@@ -99,6 +101,8 @@ def explain(
     """
     if method not in ("auto", SAMPLED):
         raise ValueError(f"method must be 'auto' or {SAMPLED!r}, got {method!r}")
+    if not isinstance(n_background, Integral) or n_background < 2:
+        raise ValueError(f"n_background must be an integer of at least 2, got {n_background!r}")
     rng = check_random_state(random_state)
     table, others = _table(X, "X"), _table(X if background is None else background, "background")
     if len(others) < 2:

@@ -89,7 +89,13 @@ def faithfulness(
     """
     rng = check_random_state(random_state)
     table, others = (part if isinstance(part, pd.DataFrame) else np.asarray(part) for part in (X, background))
+    if n_background < 1:
+        raise ValueError(f"n_background must be at least 1, got {n_background!r}")
+    if others.ndim != 2 or not len(others) or Mixer(table).names != Mixer(others).names:
+        raise ValueError("background must have rows, and the columns of X in their order")
     scores = np.asarray(scores, dtype=np.float64)
+    if np.isnan(scores).any():
+        raise ValueError("scores hold NaN, which has no place in an order")
     if scores.shape != table.shape:
         raise ValueError(f"scores must have a number a row and column, shape {table.shape}, got {scores.shape}")
     drawn = rng.permutation(len(others))[:n_background]

@@ -16,6 +16,8 @@ from hybridlearn.inspection._stages import NotAdditiveError, Stage, stage_of
 from hybridlearn.table import take_rows
 
 SAMPLED = "permutations"
+# Of what several columns make together, each has an equal share.
+SHARED = " (features of several columns shared)"
 # Rows that tell which columns an encoded one is made of, beside one for each value of a column of at most so many.
 _ROWS_OF_ORIGINS = 200
 _MOST_LEVELS = 300
@@ -74,6 +76,10 @@ class Game:
         if origins is None:
             return None
         players = sorted(set(origins))
+        alone = {column for own in players if len(own) == 1 for column in own}
+        if {column for own in players for column in own} > alone:
+            # some are seen in mixtures only, such as principal components: equal shares would say nothing of them
+            return None
         player = np.array([players.index(origin) for origin in origins])
         try:
             found, how = stage.shapley(encoded[: self.n_rows], encoded[self.n_rows :], player, pair), stage.kind
@@ -83,7 +89,8 @@ class Game:
         if not adds_up(found, pair[0], pair[1].mean(axis=0)):
             return None
         shares = np.array([[(i in own) / max(len(own), 1) for i in range(self.n_columns)] for own in players])
-        return np.einsum("npk,pc->nck", found, shares), how
+        is_shared = any(len(own) > 1 for own in players)
+        return np.einsum("npk,pc->nck", found, shares), how + SHARED * is_shared
 
     def _views(self, chain: Chain) -> list[Any]:
         """Behind a chain: all rows, the few that tell origins, and these with each column changed."""

@@ -12,20 +12,22 @@ from scipy.sparse.csgraph import connected_components
 from scipy.special import ndtri
 from sklearn.base import is_classifier
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import column_or_1d
+from sklearn.utils.validation import check_is_fitted, column_or_1d
 from tqdm import tqdm
 
 from hybridlearn._extras import axes_for
 from hybridlearn._random import RandomState
 from hybridlearn._row_losses import row_losses
 from hybridlearn._target import encode_classes, to_numbers
-from hybridlearn.crossfit import margin, no_news_of_levels, unwrapped
+from hybridlearn.crossfit import margin, no_news_of_levels, steps_of, through, unwrapped
 from hybridlearn.inspection._mixing import Mixer
 from hybridlearn.table import Schema, row_hashes
 
 Groups = str | Mapping[str, Sequence[Hashable]] | None
 # Spearman's correlation from which on "auto" takes two columns for one.
 _ALIKE = 0.9
+# Of rows, a share that may be among those of a fit by chance.
+_BY_CHANCE = 0.02
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +96,8 @@ def importance(
     model : fitted estimator
         A hybrid of this package, or any classifier or regressor with a margin.
     X : array-like or DataFrame of shape (n_rows, n_columns)
-        Of a hybrid, the rows of ``fit`` in their order; else rows that the model has not seen.
+        Of a hybrid, the rows of ``fit`` in their order; else rows that the model has not seen, which is checked of the
+        models of this package.
     y : array-like of shape (n_rows,)
         Their target.
     groups : dict of str to list of columns, "auto" or None, default=None
@@ -137,7 +140,10 @@ def importance(
         raise ValueError(f"confidence must be between 0 and 1, got {confidence!r}")
     if n_repeats < 1:
         raise ValueError(f"n_repeats must be at least 1, got {n_repeats!r}")
+    if hasattr(X, "tocsr"):
+        raise TypeError("X is a sparse matrix; importance needs a dense table: X.toarray()")
     model, mixer = unwrapped(model), Mixer(X)
+    check_is_fitted(model)
     target = _target(model, y)
     if len(target) != len(mixer.table):
         raise ValueError(f"y has {len(target)} rows, X has {len(mixer.table)}")
@@ -175,16 +181,22 @@ def importance(
 
 def _judge(model: Any, table: Any, y: Any) -> Callable[[Any], np.ndarray]:
     """What gives margins of rows that were not seen."""
-    name = type(model).__name__
-    if hasattr(model, "replay"):
-        _check_are_those_of_fit(model, table, y)
-        return model.replay  # type: ignore[no-any-return]
-    known = getattr(model, "row_hashes_", np.empty(0))
-    shared = int(np.isin(row_hashes(table, np.asarray(y)), known).sum())
-    if shared:
+    chain, last = steps_of(model)
+    seen = through(chain, table)
+    if hasattr(last, "replay"):
+        _check_are_those_of_fit(last, seen, y)
+        return lambda changed: last.replay(through(chain, changed))
+    while hasattr(last, "estimator_"):
+        # a guard, a calibration: what is inside has seen the rows
+        last = last.estimator_
+    hashes = row_hashes(seen, np.asarray(y))
+    shared = np.isin(hashes, getattr(last, "row_hashes_", np.empty(0)))
+    # rows of few values have twins by chance
+    is_twin = pd.Series(hashes).duplicated(keep=False)
+    if shared.mean() > is_twin.mean() + _BY_CHANCE:
         raise ValueError(
-            f"{name} was trained on {shared} of {len(table)} rows of X and y, on which nothing is unimportant; give "
-            "rows that it has not seen"
+            f"{type(last).__name__} was trained on {shared.sum()} of {len(table)} rows of X and y, on which nothing is "
+            "unimportant; give rows that it has not seen"
         )
     return lambda changed: margin(model, changed)
 
@@ -218,12 +230,17 @@ def _grouped(mixer: Mixer, groups: Groups) -> dict[str, list[int]]:
         if groups != "auto":
             raise ValueError(f"groups must be a dict, 'auto' or None, got {groups!r}")
         groups = _alike(mixer)
+    if not isinstance(groups, Mapping) or any(isinstance(own, str) for own in groups.values()):
+        raise ValueError(f"groups must be a dict of names to lists of columns, 'auto' or None, got {groups!r:.80}")
     places = {name: i for i, name in enumerate(mixer.names)}
     named = [column for own in groups.values() for column in own]
     unknown = [column for column in named if column not in places]
     twice = sorted({str(column) for column in named if named.count(column) > 1})
     if unknown or twice:
         raise ValueError(f"groups must name columns of X once each; not in X: {unknown}, more than once: {twice}")
+    taken = [name for name in groups if name in places and name not in groups[name]]
+    if taken:
+        raise ValueError(f"groups {taken} are called as columns that are not in them; call them otherwise")
     found = {str(name): [places[column] for column in own] for name, own in groups.items()}
     return found | {str(name): [i] for name, i in places.items() if name not in named}
 

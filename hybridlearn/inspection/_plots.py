@@ -109,8 +109,8 @@ def dependence(picture: Picture, *, row: int, column: str | None) -> Any:
         raise ValueError(f"column must be one of {picture.names}, got {column!r}")
     j = picture.order[0] if column is None else picture.names.index(column)
     ax, values = picture.ax, picture.data.iloc[:, j]
-    if not pd.api.types.is_numeric_dtype(values):
-        values = values.astype(str)
+    if not pd.api.types.is_numeric_dtype(values) or pd.api.types.is_bool_dtype(values):
+        values = values.astype(object).where(values.notna(), "missing").astype(str)
     ax.scatter(values, picture.values[:, j], s=10, alpha=0.6)
     ax.axhline(0, color=_NEUTRAL, linewidth=0.8)
     ax.set(xlabel=picture.names[j], ylabel=f"contribution to the {picture.margin_name}")
@@ -122,7 +122,7 @@ KINDS: dict[str, Callable[..., Any]] = {"beeswarm": beeswarm, "waterfall": water
 
 def _spread(values: np.ndarray) -> np.ndarray:
     """Heights in [-0.4, 0.4] that keep dots of like values apart."""
-    bins = pd.cut(pd.Series(values), 50, labels=False) if np.ptp(values) > 0 else pd.Series(np.zeros(len(values)))
+    bins = pd.Series(np.digitize(values, np.linspace(values.min(), values.max(), 51)))
     place = bins.groupby(bins).cumcount()
     sides = np.where(place % 2, 1, -1) * ((place + 1) // 2)
     most = max(np.abs(sides).max(), 1)

@@ -57,6 +57,11 @@ class TreesStage:
     def encoded(self, X: Any) -> np.ndarray:
         if self.is_ours:
             return self.estimator.encoded(X)
+        if hasattr(X, "tocoo"):
+            # what a sparse table leaves out is missing to xgboost
+            dense, filled = np.full(X.shape, np.nan), X.tocoo()
+            dense[filled.row, filled.col] = filled.data
+            return dense
         if not isinstance(X, pd.DataFrame):
             return np.asarray(X, dtype=np.float64)
         return np.column_stack([_numbers_of(X[name]) for name in X])
@@ -141,7 +146,11 @@ def stage_of(estimator: Any) -> Stage | None:
         return NetStage(estimator) if hasattr(estimator.module_, "embedded") else None
     is_xgboost = hasattr(estimator, "get_booster") and getattr(estimator, "booster", None) in (None, "gbtree")
     if isinstance(estimator, SumOfTrees) or is_xgboost:
-        return TreesStage(estimator)
+        try:
+            return TreesStage(estimator)
+        except ValueError:
+            # trees of several outputs
+            return None
     coefficients = getattr(estimator, "coef_", None)
     is_dense = isinstance(coefficients, np.ndarray) and coefficients.ndim in (1, 2)
     return LinearStage(estimator) if is_dense else None

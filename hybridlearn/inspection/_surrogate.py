@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,6 +28,7 @@ from hybridlearn.trees import BoostedTreesRegressor
 
 _TRUSTED = 0.9
 _SIZES = (2, 4, 8, 16, 32, 64, 128)
+_ROUNDS = tuple(4 * size for size in _SIZES)
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,6 +168,8 @@ def surrogate(
     target = margin(model, X)
     if len(target) < 20:
         raise ValueError(f"X has {len(target)} rows; a surrogate needs 20, best some thousands")
+    if hasattr(X, "tocsr"):
+        raise TypeError("X is a sparse matrix; a surrogate needs a dense table: X.toarray()")
     seed = draw_seed(random_state)
     plain = PlainTable.of(X)
     columns = plain.transform(X)
@@ -174,16 +178,20 @@ def surrogate(
     def judged(fitted: Any) -> dict[str, float]:
         told = np.asarray(fitted.predict(columns[test])).reshape(len(test), -1)
         facts = {"r2": float(r2_score(target[test], told))}
-        if is_classifier(model):
-            facts["agreement"] = float((_labels(told) == _labels(target[test])).mean())
+        if decided is not None:
+            facts["agreement"] = float((decided(told) == decided(target[test])).mean())
         return facts
 
     wanted = target[train][:, 0] if target.shape[1] == 1 else target[train]
-    sizes = sorted({*_SIZES, max_leaf_nodes}) if kind == "tree" else _SIZES
-    makes = {size: _MAKERS[kind](size, seed, (columns.shape[1], target.shape[1])) for size in sizes}
+    decided = _decision(model, X, target) if is_classifier(model) else None
+    sizes = {"tree": {*_SIZES, max_leaf_nodes}, "linear": {min(size, columns.shape[1]) for size in _SIZES}}
+    makes = {
+        size: _MAKERS[kind](size, seed, (columns.shape[1], target.shape[1]))
+        for size in sorted(sizes.get(kind, _ROUNDS))
+    }
     fitted = {size: make.fit(columns[train], wanted) for size, make in makes.items()}
     front = pd.DataFrame([{"size": size, **judged(own)} for size, own in fitted.items()])
-    chosen = fitted[max_leaf_nodes if kind == "tree" else _SIZES[-1]]
+    chosen = fitted[max_leaf_nodes if kind == "tree" else max(fitted)]
     fidelity = pd.Series(judged(chosen), name="fidelity")
     if fidelity["r2"] < _TRUSTED:
         warnings.warn(
@@ -197,8 +205,16 @@ def surrogate(
     return Surrogate(kind, chosen, fidelity, front, plain.names, text, plain)
 
 
-def _labels(margins: np.ndarray) -> np.ndarray:
-    return margins[:, 0] > 0 if margins.shape[1] == 1 else margins.argmax(axis=1)
+def _decision(model: Any, X: Any, margins: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """From margins to what is decided, of two classes at the margin at which the model turns."""
+    if getattr(model, "multilabel_", False):
+        return lambda told: told > 0
+    if margins.shape[1] > 1:
+        return lambda told: told.argmax(axis=1)
+    is_second = np.asarray(model.predict(X)) == model.classes_[1]
+    below, above = margins[~is_second, 0].max(initial=-np.inf), margins[is_second, 0].min(initial=np.inf)
+    turns_at = (below + above) / 2
+    return lambda told: told[:, 0] > turns_at
 
 
 def _tree(size: int, seed: int, shape: tuple[int, int]) -> Any:
@@ -208,14 +224,14 @@ def _tree(size: int, seed: int, shape: tuple[int, int]) -> Any:
 def _linear(size: int, seed: int, shape: tuple[int, int]) -> Any:
     """Of the columns that matter most to the model of all."""
     ridge = RidgeCV(np.logspace(-2, 4, 13))
-    some = SelectFromModel(ridge, threshold=-np.inf, max_features=min(size, shape[0]))
+    some = SelectFromModel(ridge, threshold=-np.inf, max_features=size)
     # a column without a value in the rows that are learned from stays, lest the names go astray
     return make_pipeline(SimpleImputer(keep_empty_features=True), StandardScaler(), some, ridge)
 
 
 def _additive(size: int, seed: int, shape: tuple[int, int]) -> Any:
     trees = BoostedTreesRegressor(
-        n_estimators=4 * size,
+        n_estimators=size,
         learning_rate=0.1,
         max_depth=3,
         interaction_cst="no_interactions",

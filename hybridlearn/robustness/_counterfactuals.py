@@ -101,6 +101,9 @@ def counterfactuals(
     rng = check_random_state(random_state)
     frame, constraints = as_frame(X), as_constraints(constraints)
     if eps is None:
+        endless = [name for name, ends in constraints.bounds.items() if not np.isfinite(ends).all()]
+        if endless:
+            raise ValueError(f"bounds of {endless} have no end; give two ends, or eps")
         eps = {
             name: high - low for name, (low, high) in constraints.bounds.items() if name not in constraints.immutable
         }

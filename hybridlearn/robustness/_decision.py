@@ -55,6 +55,8 @@ class Decision:
         margins = margin(model, box.table)
         with no_news_of_levels():
             labels = np.asarray(model.predict(box.table))
+        if not np.isin(labels, model.classes_).all():
+            raise NotCertifiableError(f"{type(inner).__name__} predicts more than its classes, which no margin decides")
         codes = encode_classes(model.classes_, labels)
         if margins.shape[1] == 1:
             sign = np.where(codes == 1, 1.0, -1.0)

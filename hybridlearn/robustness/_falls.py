@@ -186,8 +186,9 @@ def _check_chain(module: torch.nn.Module, layers: list[Any], tensors: dict[str, 
     inputs = [_double(tensor) for tensor in tensors.values()]
     with torch.inference_mode():
         embedded = module.embedded(*inputs) if isinstance(module, TabularNet) else inputs[0]
-        off = forward_through(layers, embedded) - module(*inputs)
-    if (off.abs() > _TOLERANCE * (1 + off.abs().max())).any():
+        outputs = module(*inputs)
+        off = forward_through(layers, embedded) - outputs
+    if (off.abs() > _TOLERANCE * (1 + outputs.abs().max())).any():
         raise NotCertifiableError(f"{type(module).__name__} gives something else than its layers one after the other")
 
 

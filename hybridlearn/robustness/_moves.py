@@ -23,6 +23,7 @@ from sklearn.preprocessing import (
     StandardScaler,
     TargetEncoder,
 )
+from sklearn.utils import _safe_indexing
 
 from hybridlearn.crossfit import Part
 from hybridlearn.modules import NotCertifiableError
@@ -123,7 +124,9 @@ def _inner(step: Any) -> list[tuple[Any, Any]]:
     if isinstance(step, Pipeline):
         return [(inner, None) for _, inner in step.steps]
     if isinstance(step, ColumnTransformer):
-        return [(inner, columns) for _, inner, columns in step.transformers_]
+        # what gets no column was not fitted
+        own = step.transformers_
+        return [(inner, columns) for _, inner, columns in own if isinstance(columns, str | slice) or len(columns)]
     return []
 
 
@@ -136,7 +139,7 @@ def _check_moves(step: Any, tables: list[Any]) -> None:
                 tables = [inner.transform(table) for table in tables]
         return
     for inner, columns in _inner(step):
-        _check_moves(inner, [_columns_of(table, columns) for table in tables])
+        _check_moves(inner, [_safe_indexing(table, columns, axis=1) for table in tables])
     if type(step) in _OF_LEVELS:
         moving = _moving(tables)
         numbers = [pd.api.types.is_numeric_dtype(pd.Series(own).infer_objects()) for own in step.categories_]
@@ -179,12 +182,3 @@ def _differ(one: pd.Series, other: pd.Series) -> bool:
 def _is_coarse(table: Any) -> bool:
     dtypes = table.dtypes if isinstance(table, pd.DataFrame) else [table.dtype]
     return any(pd.api.types.is_float_dtype(dtype) and dtype.itemsize < 8 for dtype in dtypes)
-
-
-def _columns_of(table: Any, columns: Any) -> Any:
-    """Some columns of a table, as a ColumnTransformer names them."""
-    if not isinstance(table, pd.DataFrame):
-        return table[:, columns]
-    names = np.asarray(columns) if not isinstance(columns, slice | str) else columns
-    by_name = isinstance(names, str) or (isinstance(names, np.ndarray) and names.dtype.kind in "UOT" and names.size)
-    return table[[columns] if isinstance(columns, str) else list(columns)] if by_name else table.iloc[:, columns]

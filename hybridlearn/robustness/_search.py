@@ -48,6 +48,8 @@ class _Search:
         return self.rows[self.target.ahead[self.rows] > 0]
 
     def go(self, n_queries: int) -> None:
+        if not self.gain.shape[1]:
+            return
         tries = self._tries()
         if len(tries) > n_queries // 2:
             tries = [tries[i] for i in self.rng.permutation(len(tries))[: n_queries // 2]]

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hybridlearn._target import encode_classes
 from hybridlearn.crossfit import margin, no_news_of_levels
 from hybridlearn.robustness._decision import Decision
 from hybridlearn.table import Box, FeatureConstraints
@@ -155,7 +154,8 @@ def verified(target: Target) -> tuple[np.ndarray, np.ndarray]:
     """
     with no_news_of_levels():
         found = np.asarray(target.model.predict(target.box.as_given(target.frame())))
-    codes = encode_classes(target.model.classes_, found)
-    success = codes != target.decision.codes
+    # what abstains decides for no class
+    codes = pd.Index(target.model.classes_).get_indexer(pd.Index(found))
+    success = (codes != target.decision.codes) & (codes >= 0)
     target.forget(np.flatnonzero(~success))
     return success, codes

@@ -130,4 +130,6 @@ def _of_stranger(estimator: Any) -> Any:
 def _as_array(table: Any) -> np.ndarray:
     if sparse.issparse(table):
         raise NotCertifiableError("a sparse table takes 0 for missing, which a number may pass; make it dense")
+    if isinstance(table, pd.DataFrame):
+        return table.to_numpy(dtype=np.float64, na_value=np.nan)
     return np.asarray(table, dtype=np.float64)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from functools import cached_property
 from typing import Any, Self
 
@@ -74,14 +75,24 @@ class Box:
         return self.as_given(low), self.as_given(high)
 
     def ends(self) -> list[Any]:
-        """The corners; where columns have fewer bits than float64, also with all numbers as float64.
+        """The corners; where columns have fewer bits than float64, in both widths.
 
-        Between them lies what a model makes of a row in either width, for it may round each in its own way.
+        A model may round what it makes of a row in the width in which it comes: that of its columns, as long as whole
+        numbers stay whole, else float64. What it makes of the row lies between what it makes of all of these.
         """
-        coarse = {name: np.float64 for name in self.frame.columns if is_coarse(self.frame[name].dtype)}
-        corners = self.with_numbers(self.lower), self.with_numbers(self.upper)
-        wide = [frame.astype(coarse) for frame in corners] if coarse else []
-        return [self.as_given(frame) for frame in (*corners, *wide)]
+        if not any(is_coarse(dtype) for dtype in self.frame.dtypes):
+            return list(self.corners())
+        lower, upper = self.lower.copy(), self.upper.copy()
+        for i, place in enumerate(self.places):
+            dtype: Any = self.frame.dtypes.iloc[place]
+            if dtype.kind in "iu":
+                info = np.iinfo(f"{dtype.kind}{dtype.itemsize}")
+                lower[:, i] = np.maximum(np.ceil(lower[:, i]), info.min)
+                upper[:, i] = np.minimum(np.floor(upper[:, i]), info.max)
+        narrow = [self.with_numbers(end) for end in (lower, upper)]
+        floats = [self.frame.columns[place] for place in self.places]
+        wide = [self.with_numbers(end).astype(dict.fromkeys(floats, np.float64)) for end in (self.lower, self.upper)]
+        return [self.as_given(frame) for frame in (*narrow, *wide)]
 
     def alternatives(self) -> Iterator[tuple[int, Any]]:
         """Position of a column, and the table with one of its levels in all rows where it is not missing."""
@@ -148,12 +159,14 @@ def is_coarse(dtype: Any) -> bool:
 
 
 def inward(lower: np.ndarray, upper: np.ndarray, dtype: Any) -> tuple[np.ndarray, np.ndarray]:
-    """The least and the largest numbers of a coarse dtype between two ends."""
+    """The least and the largest numbers of a coarse dtype between two ends; what does not move stays."""
     kind = np.dtype(f"f{dtype.itemsize}")
-    low, high = lower.astype(kind), upper.astype(kind)
+    stays = lower == upper
+    with np.errstate(over="ignore"):
+        low, high = lower.astype(kind), upper.astype(kind)
     low = np.where(low < lower, np.nextafter(low, kind.type(np.inf)), low)
     high = np.where(high > upper, np.nextafter(high, kind.type(-np.inf)), high)
-    return low.astype(np.float64), high.astype(np.float64)
+    return np.where(stays, lower, low.astype(np.float64)), np.where(stays, upper, high.astype(np.float64))
 
 
 def with_numbers(column: pd.Series, numbers: np.ndarray, rows: np.ndarray) -> pd.Series:
@@ -165,6 +178,9 @@ def with_numbers(column: pd.Series, numbers: np.ndarray, rows: np.ndarray) -> pd
         column = column.copy()
         column[rows] = own
         return column
+    if pd.api.types.is_object_dtype(dtype):
+        kind = Decimal if pd.api.types.infer_dtype(column, skipna=True) == "decimal" else float
+        return column.mask(rows, pd.Series([kind(number) for number in numbers], index=column.index, dtype=object))
     return pd.Series(np.where(rows, numbers, to_float(column)), index=column.index)
 
 

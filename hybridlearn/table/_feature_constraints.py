@@ -137,7 +137,10 @@ class FeatureConstraints:
         self._check(frame, columns)
         broken = int((~self.holds(frame)).sum())
         if broken:
-            raise ValueError(f"relations {list(self.relations)} do not hold for {broken} of {len(frame)} rows of X")
+            raise ValueError(
+                f"relations {list(self.relations)} do not hold for {broken} of {len(frame)} rows of X (none holds where "
+                "a value is missing)"
+            )
         places = np.array([_place(frame, name) for name in columns], np.int64)
         given = numbers_of(frame, places)
         reach = self._reach(frame, columns, given, eps)
@@ -224,11 +227,17 @@ class FeatureConstraints:
     def _check(self, frame: pd.DataFrame, numeric: list[Hashable]) -> None:
         for word in ("bounds", "immutable", "integer", "categorical", "increase_only"):
             named = getattr(self, word)
+            if isinstance(named, str):
+                raise ValueError(f"{word} must be a list of columns, got {named!r}")
             _check_names(word, named, frame)
             if word in ("bounds", "integer", "increase_only"):
                 _check_numbers(word, named, numeric)
-        for name in self.categorical:
+        for name, levels in self.categorical.items():
             kind = column_kind(frame[name])
+            if isinstance(levels, str) or pd.isna(list(levels)).any():
+                raise ValueError(
+                    f"categorical[{name!r}] must be a list of levels, none of them missing, got {levels!r:.80}"
+                )
             if kind not in (CATEGORICAL, BOOLEAN):
                 raise ValueError(f"categorical names column {name!r}, which is {kind}; give bounds and integer instead")
 

@@ -25,6 +25,7 @@ from xgboost import XGBClassifier
 from hybridlearn import (
     BoostedTreesClassifier,
     FeatureConstraints,
+    GuardedClassifier,
     HybridBoostingClassifier,
     HybridClassifier,
     ModuleClassifier,
@@ -230,3 +231,73 @@ def test_several_labels_are_no_decision() -> None:
     for act in (certify, attack):
         with pytest.raises(NotCertifiableError, match="several labels"):
             act(net, X, eps=0.1)
+
+
+# -- what a second review found
+
+
+@pytest.mark.parametrize("dtypes", [("float32", "int8"), ("float16", "int16"), ("float32", "uint8")])
+@pytest.mark.parametrize("scaler", [StandardScaler(), MinMaxScaler()])
+def test_few_bits_beside_whole_numbers(dtypes: tuple[str, str], scaler: Any) -> None:
+    """A row whose whole numbers stay is scaled in few bits, one whose move by fractions in float64."""
+    table = pd.DataFrame({"a": RNG.integers(0, 60, 1500) * 7 + 3, "i": RNG.integers(0, 50, 1500)})
+    table = table.astype(dict(zip(table, dtypes, strict=True)))
+    trees = BoostedTreesClassifier(n_estimators=30, early_stopping=False, random_state=0)
+    model = make_pipeline(scaler, trees).fit(table, (table["a"] % 5 > 2) ^ (table["a"] > 200))
+    rows, eps = table[:300], {"a": 7, "i": 0.5}
+    box, certificate = FeatureConstraints().box(rows, eps), certify(model, rows, eps=eps)
+    for end in (box.lower, box.upper):
+        moved = rows.assign(a=end[:, 0].astype(dtypes[0]))
+        assert (model.predict(moved) == certificate.labels)[certificate.certified].all()
+        moved = moved.assign(i=end[:, 1])
+        assert (model.predict(moved) == certificate.labels)[certificate.certified].all()
+    whole, radius = FeatureConstraints(integer=["i"]), np.array([0.5])
+    inside = certify(model, rows, eps={"a": 14, "i": 1}, constraints=whole)
+    box = whole.box(rows, {"a": 14, "i": 1}).shrunk(radius)
+    for end in (box.lower, box.upper):
+        moved = rows.assign(a=end[:, 0].astype(dtypes[0]))
+        assert (model.predict(moved) == inside.labels)[inside.radius >= radius].all()
+
+
+def test_a_transformer_of_no_column_and_columns_by_a_slice_of_names() -> None:
+    table = pd.DataFrame(X, columns=["a", "b", "c"])
+    front = make_column_transformer((OneHotEncoder(), []), (StandardScaler(), slice("a", "b")), remainder="passthrough")
+    model = make_pipeline(front, LogisticRegression()).fit(table, Y)
+    assert broken(model, table, 0.3) == 0
+
+
+@pytest.mark.parametrize("dtype", ["Float64", "Int64"])
+def test_gaps_of_nullable_columns_are_missing_to_a_stranger(dtype: str) -> None:
+    table = pd.DataFrame((X * 10).round(), columns=["a", "b", "c"]).astype(dtype)
+    table.loc[::9, "a"] = pd.NA
+    assert broken(XGBClassifier(n_estimators=10).fit(table, Y), table, 0.3) == 0
+
+
+def test_large_numbers_in_a_module() -> None:
+    model = ModuleClassifier(module=two_layers, max_epochs=5, random_state=0).fit(X * 1e8, Y)
+    certify(model, X * 1e8, eps=1e-6)
+
+
+def two_layers(n_features: int, n_outputs: int) -> nn.Module:
+    return nn.Sequential(nn.Linear(n_features, 8), nn.ReLU(), nn.Linear(8, n_outputs))
+
+
+def test_where_nothing_may_move_nothing_falls() -> None:
+    table = pd.DataFrame({"a": RNG.choice(list("uvw"), 200), "b": RNG.choice(list("uvw"), 200)})
+    trees = BoostedTreesClassifier(**TREES).fit(table, table["a"] == "u")
+    assert not attack(trees, table, eps={}).success.any()
+    assert certify(trees, table, eps={}).certified.all()
+    infinite = np.where(RNG.random((200, 2)) < 0.1, np.inf, RNG.random((200, 2))).astype(np.float16)
+    trees = BoostedTreesClassifier(**TREES).fit(infinite, infinite[:, 0] > 0.5)
+    assert certify(trees, infinite, eps=[0, 0], method="veritas").certified.all()
+
+
+def test_what_abstains_is_no_decision() -> None:
+    guarded = GuardedClassifier(
+        estimator=BoostedTreesClassifier(**TREES), on_anomaly="abstain", abstain_label=-1, random_state=0
+    ).fit(X, Y)
+    far = X * 20
+    assert (guarded.predict(far) == -1).any()
+    for act in (attack, certify):
+        with pytest.raises(NotCertifiableError, match="more than its classes"):
+            act(guarded, far, eps=0.1)
