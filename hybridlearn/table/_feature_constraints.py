@@ -138,8 +138,8 @@ class FeatureConstraints:
         broken = int((~self.holds(frame)).sum())
         if broken:
             raise ValueError(
-                f"relations {list(self.relations)} do not hold for {broken} of {len(frame)} rows of X (none holds where "
-                "a value is missing)"
+                f"relations {list(self.relations)} do not hold for {broken} of {len(frame)} rows of X; "
+                "none holds where a value is missing"
             )
         places = np.array([_place(frame, name) for name in columns], np.int64)
         given = numbers_of(frame, places)
