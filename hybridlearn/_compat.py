@@ -12,6 +12,7 @@ from sklearn import get_config
 from sklearn.base import BaseEstimator
 from sklearn.base import _fit_context as fit_context
 from sklearn.callback import CallbackContext, CallbackSupportMixin
+from sklearn.utils import _safe_indexing as safe_indexing
 from sklearn.utils._metadata_requests import MethodMetadataRequest
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils._repr_html.estimator import _VisualBlock
@@ -34,6 +35,7 @@ __all__ = [
     "real",
     "request_again",
     "requests_of",
+    "safe_indexing",
     "start_callbacks",
     "validate_params",
 ]

@@ -44,9 +44,10 @@ PORTFOLIO: dict[str, Callable[[bool], Any]] = {
     "mlp": _mlp(),
     "tabm": _tabm(),
     "linear": _linear,
+    # with a seed of its own: what two perceptrons have learned by chance is not the same
+    "second_mlp": _mlp(),
     "shallow_trees": _trees(max_depth=3, learning_rate=0.1),
     "resnet": _resnet(),
-    "deep_trees": _trees(max_depth=8, subsample=0.65),
 }
 # Whose margin is a sum of a function a column.
 _ADDITIVE: dict[str, Callable[[bool], Any]] = {

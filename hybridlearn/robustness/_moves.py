@@ -23,8 +23,8 @@ from sklearn.preprocessing import (
     StandardScaler,
     TargetEncoder,
 )
-from sklearn.utils import _safe_indexing
 
+from hybridlearn._compat import safe_indexing
 from hybridlearn.crossfit import Part
 from hybridlearn.modules import NotCertifiableError
 from hybridlearn.table import Box, TableEncoder
@@ -139,7 +139,7 @@ def _check_moves(step: Any, tables: list[Any]) -> None:
                 tables = [inner.transform(table) for table in tables]
         return
     for inner, columns in _inner(step):
-        _check_moves(inner, [_safe_indexing(table, columns, axis=1) for table in tables])
+        _check_moves(inner, [safe_indexing(table, columns, axis=1) for table in tables])
     if type(step) in _OF_LEVELS:
         moving = _moving(tables)
         numbers = [pd.api.types.is_numeric_dtype(pd.Series(own).infer_objects()) for own in step.categories_]
