@@ -27,7 +27,7 @@ from sklearn.preprocessing import (
 from hybridlearn._compat import safe_indexing
 from hybridlearn.crossfit import Part
 from hybridlearn.modules import NotCertifiableError
-from hybridlearn.table import Box, TableEncoder
+from hybridlearn.table import Box, TableEncoder, is_coarse
 
 # Of these, floats of any width rise with a number to the last bit; of curves, to many bits.
 _LINES = (StandardScaler, MinMaxScaler, MaxAbsScaler, RobustScaler, SimpleImputer)
@@ -181,4 +181,4 @@ def _differ(one: pd.Series, other: pd.Series) -> bool:
 
 def _is_coarse(table: Any) -> bool:
     dtypes = table.dtypes if isinstance(table, pd.DataFrame) else [table.dtype]
-    return any(pd.api.types.is_float_dtype(dtype) and dtype.itemsize < 8 for dtype in dtypes)
+    return any(is_coarse(dtype) for dtype in dtypes)

@@ -1,6 +1,6 @@
 """Frames in, arrays out: what the columns are, and how they become numbers. No torch."""
 
-from hybridlearn.table._box import Box
+from hybridlearn.table._box import Box, is_coarse
 from hybridlearn.table._edges import quantile_edges, target_edges
 from hybridlearn.table._encoder import TableEncoder
 from hybridlearn.table._feature_constraints import FeatureConstraints, as_constraints, as_frame, robust_deviation
@@ -37,6 +37,7 @@ __all__ = [
     "as_constraints",
     "as_frame",
     "fit_target_codes",
+    "is_coarse",
     "quantile_edges",
     "read_raw_table",
     "read_table",
