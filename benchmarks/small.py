@@ -65,18 +65,19 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("small.jsonl"))
     args = parser.parse_args()
     names = args.sets or list(packaged() if args.data is None else index_of(args.data))
-    lines = []
     with tqdm(total=len(names) * args.draws * len(args.systems), unit="fit") as progress:
         for name in names:
             table = load(name, args.data)
             for seed in range(args.draws):
                 for system in args.systems:
                     metrics = error_of(system, table, seed, args.rows)
-                    lines.append({"set": name, "seed": seed, "system": system, "rows": args.rows, **metrics})
+                    line = {"set": name, "seed": seed, "system": system, "rows": args.rows, **metrics}
                     with args.out.open("a") as file:
-                        file.write(json.dumps(lines[-1]) + "\n")
+                        file.write(json.dumps(line) + "\n")
                     progress.update()
-    print(compared(pd.DataFrame(lines), args.systems).to_markdown(index=False, floatfmt=".3f"))
+    # with what an earlier run has written
+    lines = pd.read_json(args.out, lines=True)
+    print(compared(lines[lines["rows"] == args.rows], args.systems).to_markdown(index=False, floatfmt=".3f"))
 
 
 if __name__ == "__main__":
