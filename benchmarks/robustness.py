@@ -85,7 +85,7 @@ def judged(model: Any, X: pd.DataFrame, y: np.ndarray, how: dict[str, Any], budg
 def summed_up(rows: list[dict[str, Any]], by: list[str]) -> pd.DataFrame:
     """Means over seeds, and their standard errors."""
     groups = pd.DataFrame(rows).drop(columns="seed").groupby(by, sort=False)
-    return groups.mean().join(groups.sem(), rsuffix=" ±").reset_index()
+    return groups.mean().join(groups.sem().add_suffix(" ±")).reset_index()
 
 
 def cancer(args: argparse.Namespace) -> pd.DataFrame:
@@ -109,7 +109,8 @@ def compare(args: argparse.Namespace) -> pd.DataFrame:
             some = np.random.default_rng(seed).permutation(len(X_test))[: args.rows]
             how = {"constraints": FeatureConstraints(scale=FeatureConstraints.from_data(X).scale)}
             for eps in args.eps:
-                for kind, model in models(eps, seed).items():
+                wanted = {kind: model for kind, model in models(eps, seed).items() if kind in args.models}
+                for kind, model in wanted.items():
                     fitted = model.fit(X, y)
                     figures = judged(fitted, X_test.iloc[some], y_test[some], how | {"eps": eps}, args.budget)
                     rows.append({"set": name, "eps": eps, "model": kind, "seed": seed, **figures})
@@ -225,6 +226,7 @@ def main() -> None:
         command.add_argument("--eps", nargs="*", type=float, default=[0.1, 0.3])
         command.add_argument("--budget", type=int, default=200)
         command.add_argument("--guard", default="lof")
+        command.add_argument("--models", nargs="*", default=list(models(0.1, 0)), help="of tables")
     args = parser.parse_args()
     print(args.action(args).to_markdown(index=False, floatfmt=".4g"))
 
