@@ -41,17 +41,18 @@ class Patience(EarlyStopping):
         self.best_state_: Any = None
 
     def on_epoch_end(self, net: Any, **kwargs: Any) -> None:
-        """Count the epochs without a lower validation loss; keep the weights of the best."""
-        if net.warms_up:
-            return
+        """Count the epochs without a lower validation loss, none of a warm-up; keep the weights of the best."""
         try:
             super().on_epoch_end(net, **kwargs)
         except KeyboardInterrupt as end:
             if self.misses_ < self.patience:
                 raise
-            raise StopTraining from end
+            if not net.warms_up:
+                raise StopTraining from end
         if self.misses_ == 0:
             self.best_state_ = net.kept_state()
+        elif net.warms_up:
+            self.misses_ = 0
 
     def on_train_end(self, net: Any, **kwargs: Any) -> None:
         """Go back to the best weights; before the end of the first epoch all are as good."""

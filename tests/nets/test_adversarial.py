@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pandas as pd
 import pytest
 import torch
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
+from skorch.history import History
 
 from hybridlearn import (
     AdditiveNetClassifier,
@@ -22,6 +24,7 @@ from hybridlearn import (
 )
 from hybridlearn.modules import embedded_columns, hull, layers_of, least_by_intervals
 from hybridlearn.training import layers_of_net
+from hybridlearn.training._net import Patience, StopTraining
 
 SMALL: dict[str, Any] = {"max_epochs": 24, "learning_rate": 0.01, "early_stopping": False, "random_state": 0}
 EPS = 0.3
@@ -122,3 +125,24 @@ def test_layers_of_a_net_are_those_behind_its_embedding() -> None:
     module = TabularMLPClassifier(hidden_layer_sizes=(8, 4), **SMALL | {"max_epochs": 1}).fit(X, y).module_
     assert len(layers_of_net(module)) == 5
     assert len(layers_of(module.output)) == 1
+
+
+def test_the_best_epoch_may_be_one_of_the_warm_up() -> None:
+    """Validation is at the full box from the start, and a net may have learned enough before the box has grown."""
+    net: Any = SimpleNamespace(history=History(), verbose=0)
+    net.kept_state = lambda: len(net.history)
+    patience = Patience(2)
+    patience.on_train_begin(net)
+
+    def epoch(loss: float) -> None:
+        net.history.new_epoch()
+        net.history.record("epoch", len(net.history))
+        net.history.record("valid_loss", loss)
+        net.warms_up = len(net.history) <= 4
+        patience.on_epoch_end(net)
+
+    for loss in (3.0, 1.0, 2.0, 2.0, 2.0):
+        epoch(loss)
+    with pytest.raises(StopTraining):
+        epoch(2.0)
+    assert patience.best_state_ == 2
