@@ -217,12 +217,11 @@ def test_what_no_row_has_shown_is_strange() -> None:
     )
     y = (X["x"] > 0).astype(int)
     model = GuardedClassifier(estimator=BoostedTreesClassifier(**TREES), random_state=0).fit(X, y)
-    usual = X.iloc[:1].assign(x=0.0)
+    # of names that nobody shares a new one is no news
+    usual = X.iloc[:1].assign(x=0.0, name="somebody else")
     strange = {"x": np.nan, "constant": 2.0, "job": "pilot"}
     rows = pd.concat([usual, *(usual.assign(**{name: value}) for name, value in strange.items())], ignore_index=True)
     assert (model.p_values(rows) > model.alpha).tolist() == [True, False, False, False]
-    # of names that nobody shares a new one is no news
-    assert (model.p_values(usual.assign(name="somebody else")) > model.alpha).all()
 
 
 @pytest.mark.parametrize(
