@@ -36,6 +36,8 @@ class Patience(EarlyStopping):
     stopping and leave a half-trained net.
     """
 
+    misses_: int
+
     def __init__(self, patience: int):
         super().__init__(patience=patience, threshold=0.0, load_best=False, sink=noop)
         self.best_state_: Any = None
