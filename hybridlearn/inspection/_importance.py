@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -119,8 +120,13 @@ def importance(
     Raises
     ------
     ValueError
-        On rows that are not those of a hybrid's ``fit``, or that another model was trained on; on groups that name
-        columns that are not there, or one twice.
+        On rows that are not those of a hybrid's ``fit``, or more of which than have twins in `X` another model was
+        trained on; on groups that name columns that are not there, or one twice.
+
+    Warns
+    -----
+    UserWarning
+        Where some rows equal rows of the fit, as rows of few values do by chance.
 
     References
     ----------
@@ -197,6 +203,13 @@ def _judge(model: Any, table: Any, y: Any) -> Callable[[Any], np.ndarray]:
         raise ValueError(
             f"{type(last).__name__} was trained on {shared.sum()} of {len(table)} rows of X and y, on which nothing is "
             "unimportant; give rows that it has not seen"
+        )
+    if shared.any():
+        warnings.warn(
+            f"{shared.sum()} of {len(table)} rows of X and y equal rows that {type(last).__name__} was trained on; if "
+            "they are those rows and not their like, columns seem more important than they are",
+            UserWarning,
+            stacklevel=3,
         )
     return lambda changed: margin(model, changed)
 

@@ -14,7 +14,7 @@ from hybridlearn._device import resolve_device
 from hybridlearn._protocols import Differentiable, SumOfTrees
 from hybridlearn.inspection._forest_shap import forest_shapley
 from hybridlearn.inspection._rescale import Rescaled
-from hybridlearn.trees import Forest
+from hybridlearn.trees import Forest, booster_of, is_sum_of_trees
 
 _PAIRS_AT_ONCE = 2048
 
@@ -52,7 +52,7 @@ class TreesStage:
     def __init__(self, estimator: Any):
         self.estimator = estimator
         self.is_ours = isinstance(estimator, SumOfTrees)
-        self.forest = estimator.forest() if self.is_ours else Forest.of(estimator.get_booster())
+        self.forest = Forest.of(booster_of(estimator))
 
     def encoded(self, X: Any) -> np.ndarray:
         if self.is_ours:
@@ -144,8 +144,7 @@ def stage_of(estimator: Any) -> Stage | None:
     """The estimator as a stage; None where its margin can only be sampled."""
     if isinstance(estimator, Differentiable):
         return NetStage(estimator) if hasattr(estimator.module_, "embedded") else None
-    is_xgboost = hasattr(estimator, "get_booster") and getattr(estimator, "booster", None) in (None, "gbtree")
-    if isinstance(estimator, SumOfTrees) or is_xgboost:
+    if is_sum_of_trees(estimator):
         try:
             return TreesStage(estimator)
         except ValueError:

@@ -68,8 +68,7 @@ def _alternating(layers: Sequence[Layer], width: int) -> tuple[list[Affine], lis
     for layer in layers:
         if isinstance(layer, Elementwise):
             if len(functions) >= len(maps):
-                d = maps[-1].weight.shape[2] if maps else width
-                maps.append(_identity(d, like=_some_weight(layers)))
+                maps.append(_identity(maps[-1].weight.shape[2] if maps else width, like=layers[-1]))
             functions.append(layer)
         elif len(maps) > len(functions):
             weight, bias = maps[-1]
@@ -79,13 +78,10 @@ def _alternating(layers: Sequence[Layer], width: int) -> tuple[list[Affine], lis
     return maps, functions
 
 
-def _some_weight(layers: Sequence[Layer]) -> Tensor:
-    return next(layer.weight for layer in layers if isinstance(layer, Affine))
-
-
-def _identity(d: int, like: Tensor) -> Affine:
-    eye = torch.eye(d, dtype=like.dtype, device=like.device)
-    return Affine(eye.unsqueeze(0), like.new_zeros(1, d))
+def _identity(d: int, like: Layer) -> Affine:
+    """Of the kind of numbers of another map."""
+    assert isinstance(like, Affine)
+    return Affine(torch.eye(d).to(like.weight).unsqueeze(0), like.bias.new_zeros(1, d))
 
 
 def _through(

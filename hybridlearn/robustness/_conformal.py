@@ -36,43 +36,34 @@ class Novelties:
     Attributes
     ----------
     schema : Schema
-    has_gaps, is_constant : ndarray of shape (n_numbers,), bool
-        Of the numeric block.
-    first : ndarray of shape (n_numbers,), float64
-        What a constant is.
-    misses_levels, is_closed : ndarray of shape (n_categorical,), bool
-        Of the categories: whether some are missing; whether few rows have a level to themselves, so that a new level
-        is news.
+        What the table has shown of each column.
+    constant : ndarray of shape (n_numbers,), float64
+        Of the numeric block, the only value of a column; NaN of others.
     """
 
     schema: Schema
-    has_gaps: np.ndarray
-    is_constant: np.ndarray
-    first: np.ndarray
-    misses_levels: np.ndarray
-    is_closed: np.ndarray
+    constant: np.ndarray
 
     @classmethod
     def of(cls, X: pd.DataFrame) -> Novelties:
         """Read what a table of shape (n_rows, n_columns) shows."""
         schema = Schema.from_data(X)
-        numbers, codes = schema.numeric_block(X), schema.category_codes(X, warn=False)
-        n_alone = np.array([(np.bincount(own[own >= 0]) == 1).sum() for own in codes.T])
-        return cls(
-            schema,
-            has_gaps=np.isnan(numbers).any(axis=0),
-            is_constant=(numbers == numbers[0]).all(axis=0),
-            first=numbers[0],
-            misses_levels=(codes == MISSING).any(axis=0),
-            is_closed=n_alone <= _MOST_ALONE * len(X),
-        )
+        numbers = schema.numeric_block(X)
+        return cls(schema, np.where((numbers == numbers[0]).all(axis=0), numbers[0], np.nan))
 
     def count(self, X: pd.DataFrame) -> np.ndarray:
         """How many of them each row holds, shape (n_rows,)."""
-        numbers, codes = self.schema.numeric_block(X), self.schema.category_codes(X, warn=False)
+        schema, columns = self.schema, self.schema.columns
+        is_full = np.array([column.n_missing == 0 for column in columns], dtype=bool)
+        # where few rows have a level to themselves, a new level is news
+        is_closed = [column.counts.count(1) <= _MOST_ALONE * schema.n_rows for column in schema.categorical]
+        numbers, codes = schema.numeric_block(X), schema.category_codes(X, warn=False)
         is_gap = np.isnan(numbers)
-        is_new = (is_gap & ~self.has_gaps) | (~is_gap & self.is_constant & (numbers != self.first))
-        is_new_level = ((codes == MISSING) & ~self.misses_levels) | ((codes == UNSEEN) & self.is_closed)
+        is_new = (is_gap & is_full[schema.numeric_places]) | (
+            ~is_gap & ~np.isnan(self.constant) & (numbers != self.constant)
+        )
+        is_new_level = (codes == MISSING) & is_full[schema.categorical_places]
+        is_new_level |= (codes == UNSEEN) & np.array(is_closed, dtype=bool)
         return is_new.sum(axis=1) + is_new_level.sum(axis=1)
 
 

@@ -28,9 +28,10 @@ from hybridlearn.modules import (
     rounding_of,
 )
 from hybridlearn.robustness._moves import Moves, moved
-from hybridlearn.robustness._trees import Trees, is_trees
+from hybridlearn.robustness._trees import Trees
 from hybridlearn.table import Box
 from hybridlearn.training import layers_of_net
+from hybridlearn.trees import is_sum_of_trees
 
 # Of encoded numbers and of sums in float64: what rounding may do, many times over.
 _ROUNDING = 1e-9
@@ -89,7 +90,7 @@ class Falls:
         with no_news_of_levels():
             for part, finder in zip(self.parts, self.finders, strict=True):
                 fall = finder(box, wanted)
-                found[0 if is_trees(part.estimator) else 1] += part.weight * np.maximum(fall, 0.0)
+                found[0 if is_sum_of_trees(part.estimator) else 1] += part.weight * np.maximum(fall, 0.0)
         return found[0], found[1]
 
     def _finder_of(self, part: Part, box: Box, tight: bool) -> Finder:
@@ -99,7 +100,7 @@ class Falls:
             raise NotCertifiableError("a fold has lost a class: its margin is no sum; take fewer folds or more rows")
         if isinstance(estimator, Differentiable):
             return _finder_of_net(part, moved(part, box), tight)
-        if is_trees(estimator):
+        if is_sum_of_trees(estimator):
             trees = Trees.of(part)
             trees.check_sum(box, trees.moves(box, check=True))
             self.trees.append(trees)

@@ -99,7 +99,7 @@ class BaseGuarded(MetaEstimatorMixin, BaseEstimator):
         if self.on_anomaly == "abstain" and self.abstain_label is None:
             raise ValueError("on_anomaly='abstain' needs abstain_label: what predict gives in place of a prediction")
         table, y = read_table(self, X, reset=True), column_or_1d(y, warn=True)
-        if self.on_anomaly == "abstain" and isinstance(self.abstain_label, str) != (np.asarray(y).dtype.kind in "OUT"):
+        if self.on_anomaly == "abstain" and isinstance(self.abstain_label, str) != isinstance(y[0], str):
             raise ValueError(f"abstain_label={self.abstain_label!r} is of another type than y: one is text, one is not")
         extra = {"sample_weight": sample_weight, "groups": groups, "time": time}
         extra = {name: value for name, value in extra.items() if value is not None}

@@ -17,7 +17,7 @@ from hybridlearn.crossfit import Part, no_news_of_levels, parts_of
 from hybridlearn.modules import NotCertifiableError
 from hybridlearn.robustness._moves import Moves, is_curved, moved
 from hybridlearn.table import Box
-from hybridlearn.trees import Forest, reachable_sums
+from hybridlearn.trees import Forest, booster_of, is_sum_of_trees, reachable_sums
 
 # Between a margin and the sum that it should be, in units of the largest margin.
 _TOLERANCE = 1e-4
@@ -26,12 +26,6 @@ _OBJECTIVES = {
     *("binary:logistic", "binary:hinge", "multi:softprob", "multi:softmax"),
     *("reg:squarederror", "reg:absoluteerror", "reg:pseudohubererror", "reg:quantileerror"),
 }
-
-
-def is_trees(estimator: Any) -> bool:
-    """Whether its margin is a sum of trees."""
-    is_xgboost = hasattr(estimator, "get_booster") and getattr(estimator, "booster", None) in (None, "gbtree")
-    return isinstance(estimator, SumOfTrees) or is_xgboost
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,10 +57,11 @@ class Trees:
         estimator = part.estimator
         seen: Callable[[Any], np.ndarray]
         if isinstance(estimator, SumOfTrees):
-            booster, seen, columns = estimator.booster_, estimator.encoded, estimator.plain_columns()
+            seen, columns = estimator.encoded, estimator.plain_columns()
         else:
-            booster, seen = _of_stranger(estimator), _as_array
-            columns = np.arange(booster.num_features())
+            _check_reads_numbers(estimator)
+            seen, columns = _as_array, np.arange(estimator.n_features_in_)
+        booster = booster_of(estimator)
         objective = json.loads(booster.save_config())["learner"]["objective"]["name"]
         if objective not in _OBJECTIVES or callable(getattr(estimator, "objective", None)):
             raise NotCertifiableError(f"of {type(estimator).__name__} with {objective} the margin is no sum of trees")
@@ -112,19 +107,16 @@ class Trees:
 def trees_of(model: Any) -> list[Trees]:
     """The trees of all parts of a model."""
     with no_news_of_levels():
-        return [Trees.of(part) for part in parts_of(model) if is_trees(part.estimator)]
+        return [Trees.of(part) for part in parts_of(model) if is_sum_of_trees(part.estimator)]
 
 
-def _of_stranger(estimator: Any) -> Any:
-    """The booster by which an XGBoost estimator predicts; an error where it reads some numbers as something else."""
+def _check_reads_numbers(estimator: Any) -> None:
+    """A NotCertifiableError where an estimator of XGBoost reads some numbers as something else."""
     name = type(estimator).__name__
     if not pd.isna(estimator.missing):
         raise NotCertifiableError(f"{name} takes {estimator.missing!r} for missing, which a number may pass")
-    booster = estimator.get_booster()
-    if "c" in (booster.feature_types or []):
+    if "c" in (estimator.get_booster().feature_types or []):
         raise NotCertifiableError(f"no bounds are known for native categories of {name}")
-    best = getattr(estimator, "best_iteration", None)
-    return booster if best is None else booster[: best + 1]
 
 
 def _as_array(table: Any) -> np.ndarray:

@@ -138,7 +138,7 @@ class Box:
         changed = self.frame.copy(deep=False)
         for i, place in enumerate(self.places):
             if moved[:, i].any():
-                changed[changed.columns[place]] = with_numbers(self.frame.iloc[:, place], numbers[:, i], moved[:, i])
+                changed[changed.columns[place]] = put_numbers(self.frame.iloc[:, place], numbers[:, i], moved[:, i])
         return changed
 
     def as_given(self, frame: pd.DataFrame) -> Any:
@@ -169,7 +169,7 @@ def inward(lower: np.ndarray, upper: np.ndarray, dtype: Any) -> tuple[np.ndarray
     return np.where(stays, lower, low.astype(np.float64)), np.where(stays, upper, high.astype(np.float64))
 
 
-def with_numbers(column: pd.Series, numbers: np.ndarray, rows: np.ndarray) -> pd.Series:
+def put_numbers(column: pd.Series, numbers: np.ndarray, rows: np.ndarray) -> pd.Series:
     """A column with numbers in some rows, in its own dtype where that holds them."""
     dtype: Any = column.dtype
     with np.errstate(over="ignore", invalid="ignore"):

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import median_abs_deviation
 
-from hybridlearn.table._box import Box, inward, is_coarse, numbers_of, with_numbers
+from hybridlearn.table._box import Box, inward, is_coarse, numbers_of, put_numbers
 from hybridlearn.table._frame import (
     BOOLEAN,
     CATEGORICAL,
@@ -168,7 +168,7 @@ class FeatureConstraints:
         # as many times as there are: what one follows from may follow itself
         for name, relation in [*derived.items()] * len(derived):
             numbers = to_float(pd.Series(frame.eval(relation)))
-            frame = frame.assign(**{str(name): with_numbers(frame[name], numbers, numbers != to_float(frame[name]))})
+            frame = frame.assign(**{str(name): put_numbers(frame[name], numbers, numbers != to_float(frame[name]))})
         return frame
 
     def holds(self, frame: pd.DataFrame) -> np.ndarray:

@@ -4,11 +4,29 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import xgboost as xgb
 
+from hybridlearn._protocols import SumOfTrees
+
 _CATEGORICAL = 1
+
+
+def is_sum_of_trees(estimator: Any) -> bool:
+    """Whether it is one of this package's, or XGBoost's, whose margin its trees add up to."""
+    is_xgboost = hasattr(estimator, "get_booster") and getattr(estimator, "booster", None) in (None, "gbtree")
+    return isinstance(estimator, SumOfTrees) or is_xgboost
+
+
+def booster_of(estimator: Any) -> xgb.Booster:
+    """The booster by which such an estimator predicts: XGBoost's own end at their best round, where they have one."""
+    if isinstance(estimator, SumOfTrees):
+        return estimator.booster_
+    best = getattr(estimator, "best_iteration", None)
+    booster = estimator.get_booster()
+    return booster if best is None else booster[: best + 1]
 
 
 @dataclass(frozen=True, eq=False)

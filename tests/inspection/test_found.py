@@ -29,10 +29,16 @@ from hybridlearn import (
 )
 from hybridlearn.inspection import faithfulness
 
-RNG = np.random.default_rng(0)
-TABLE = pd.DataFrame(RNG.normal(size=(240, 4)), columns=["a", "b", "noise", "d"])
-Y = (TABLE["a"] + TABLE["b"] + RNG.normal(scale=0.5, size=240) > 0).astype(int)
+_DRAWN = np.random.default_rng(0)
+TABLE = pd.DataFrame(_DRAWN.normal(size=(240, 4)), columns=["a", "b", "noise", "d"])
+Y = (TABLE["a"] + TABLE["b"] + _DRAWN.normal(scale=0.5, size=240) > 0).astype(int)
 TREES = BoostedTreesClassifier(n_estimators=60, learning_rate=0.2, early_stopping=False, random_state=0)
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """Of each test its own, whatever ran before."""
+    return np.random.default_rng(1)
 
 
 def ratio(table: pd.DataFrame) -> np.ndarray:
@@ -42,13 +48,13 @@ def ratio(table: pd.DataFrame) -> np.ndarray:
 # -- explain
 
 
-def test_columns_that_are_seen_in_mixtures_only_are_sampled() -> None:
+def test_columns_that_are_seen_in_mixtures_only_are_sampled(rng: np.random.Generator) -> None:
     X = load_breast_cancer(as_frame=True).data
     model = make_pipeline(StandardScaler(), PCA(), LogisticRegression()).fit(X, X["worst radius"] > 16)
     found = explain(model, X[:10], X, n_background=30)
     assert found.methods == {"": "permutations"}
     assert found.ranking["worst radius"] > 2 * found.ranking["mean fractal dimension"]
-    body = pd.DataFrame({"w": RNG.lognormal(size=100), "h": 1.7 + 0.01 * RNG.normal(size=100)})
+    body = pd.DataFrame({"w": rng.lognormal(size=100), "h": 1.7 + 0.01 * rng.normal(size=100)})
     model = make_pipeline(FunctionTransformer(ratio), LinearRegression()).fit(body, body["w"])
     values = explain(model, body[:5], body[50:]).values
     assert (np.abs(values[:, 0]) > 5 * np.abs(values[:, 1])).all()
@@ -59,13 +65,22 @@ def test_what_is_shared_is_told() -> None:
     assert explain(model, TABLE[:5], TABLE).methods == {"": "linear (features of several columns shared)"}
 
 
-def test_what_a_sparse_table_leaves_out_is_missing_to_xgboost() -> None:
-    X = pd.DataFrame({name: RNG.choice(list("uvw"), 200) for name in "ab"})
+def test_what_a_sparse_table_leaves_out_is_missing_to_xgboost(rng: np.random.Generator) -> None:
+    X = pd.DataFrame({name: rng.choice(list("uvw"), 200) for name in "ab"})
     model = make_pipeline(OneHotEncoder(), XGBClassifier(n_estimators=5)).fit(X, (X["a"] == "u").astype(int))
     found = explain(model, X[:5], X)
     assert found.methods == {"": "trees"}
     assert found.check_additivity() < 1e-5
     assert (np.abs(found.values[:, 0]) > np.abs(found.values[:, 1])).all()
+
+
+def test_early_stopped_trees_are_exact_up_to_where_they_predict() -> None:
+    model = XGBClassifier(n_estimators=100, early_stopping_rounds=10)
+    model.fit(TABLE[:150], Y[:150], eval_set=[(TABLE[150:], Y[150:])], verbose=False)
+    assert model.best_iteration + 1 < model.get_booster().num_boosted_rounds()
+    found = explain(model, TABLE[:5], TABLE)
+    assert found.methods == {"": "trees"}
+    assert found.check_additivity() < 1e-5
 
 
 def test_trees_of_several_outputs_are_sampled() -> None:
@@ -89,8 +104,8 @@ def test_a_background_has_rows(n_background: Any) -> None:
         explain(TREES.fit(TABLE, Y), TABLE[:3], TABLE, n_background=n_background)
 
 
-def test_pictures_of_gaps_and_of_one_value() -> None:
-    X = TABLE.assign(level=pd.Categorical(RNG.choice(["u", "v"], 240)), known=pd.array([True, False] * 120, "boolean"))
+def test_pictures_of_gaps_and_of_one_value(rng: np.random.Generator) -> None:
+    X = TABLE.assign(level=pd.Categorical(rng.choice(["u", "v"], 240)), known=pd.array([True, False] * 120, "boolean"))
     X.loc[::7, ["level", "known"]] = None
     found = explain(TREES.fit(X, Y), X[:30], X)
     for column in ("level", "known"):
@@ -123,10 +138,11 @@ def test_rows_that_the_model_inside_has_seen_are_refused(model: Any) -> None:
         importance(model.fit(TABLE, Y), TABLE, Y)
 
 
-def test_rows_of_few_values_have_twins_by_chance() -> None:
-    X = pd.DataFrame({name: RNG.choice(list("uv"), 400) for name in "abc"})
+def test_rows_of_few_values_have_twins_by_chance(rng: np.random.Generator) -> None:
+    X = pd.DataFrame({name: rng.choice(list("uv"), 400) for name in "abc"})
     X, X_test, y, y_test = train_test_split(X, X["a"] == "u", random_state=0)
-    found = importance(TREES.fit(X, y), X_test, y_test)
+    with pytest.warns(UserWarning, match="of 100 rows of X and y equal rows"):
+        found = importance(TREES.fit(X, y), X_test, y_test)
     assert found.frame.index[0] == "a"
 
 
@@ -154,12 +170,13 @@ def test_the_background_has_the_columns_of_the_rows() -> None:
         faithfulness(model, TABLE[:5], scores * np.nan, TABLE)
 
 
-def test_agreement_is_of_labels() -> None:
+def test_agreement_is_of_labels(rng: np.random.Generator) -> None:
     """Where the threshold is far from 0.5, no margin is above 0, and many labels are of the second class."""
-    rare = (RNG.random(240) < 0.05 + 0.1 * (TABLE["a"] > 0)).astype(int)
+    rare = (rng.random(240) < 0.05 + 0.1 * (TABLE["a"] > 0)).astype(int)
     trees = BoostedTreesClassifier(n_estimators=10, max_depth=2, early_stopping=False)
-    model = HybridClassifier(estimators=[("trees", trees)], cv=3, threshold=0.08, random_state=0).fit(TABLE, rare)
-    assert 0.2 < model.predict(TABLE).mean() < 0.9
+    model = HybridClassifier(estimators=[("trees", trees)], cv=3, threshold="f1", random_state=0).fit(TABLE, rare)
+    assert (margin(model, TABLE) < 0).all()
+    assert 0 < model.predict(TABLE).mean() < 1
     with pytest.warns(UserWarning, match="of the margin's variance"):
         found = surrogate(model, TABLE, kind="tree", max_leaf_nodes=2, random_state=0)
     assert found.fidelity["agreement"] < 1

@@ -37,9 +37,15 @@ from hybridlearn import (
     margin,
 )
 
-RNG = np.random.default_rng(0)
-X = RNG.normal(size=(300, 3))
+_DRAWN = np.random.default_rng(0)
+X = _DRAWN.normal(size=(300, 3))
 Y = (X[:, 0] + X[:, 1] * X[:, 2] > 0).astype(int)
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """Of each test its own, whatever ran before."""
+    return np.random.default_rng(1)
 
 
 def broken(model: Any, rows: Any, eps: Any, constraints: FeatureConstraints | None = None, **how: Any) -> int:
@@ -65,8 +71,8 @@ def refused(model: Any, rows: Any, message: str, eps: Any = 0.1) -> None:
 
 
 @pytest.mark.parametrize("method", ["bounds", "veritas"])
-def test_equal_columns_are_not_one_number(method: str) -> None:
-    whole = RNG.integers(0, 3, (400, 2)).astype(float)
+def test_equal_columns_are_not_one_number(method: str, rng: np.random.Generator) -> None:
+    whole = rng.integers(0, 3, (400, 2)).astype(float)
     trees = BoostedTreesClassifier(**TREES).fit(whole, whole[:, 0] != whole[:, 1])
     rows = np.zeros((3, 2))
     assert not trees.predict(rows).any()
@@ -78,9 +84,9 @@ def test_equal_columns_are_not_one_number(method: str) -> None:
 
 
 @pytest.mark.parametrize("method", ["bounds", "veritas"])
-def test_a_curve_that_keeps_the_ends_is_no_number(method: str) -> None:
-    x = np.concatenate([np.zeros(300), RNG.random(900) ** 3, np.ones(30)])
-    table, y = np.column_stack([x, RNG.normal(size=len(x))]), (x > 0.2) & (x < 0.4)
+def test_a_curve_that_keeps_the_ends_is_no_number(method: str, rng: np.random.Generator) -> None:
+    x = np.concatenate([np.zeros(300), rng.random(900) ** 3, np.ones(30)])
+    table, y = np.column_stack([x, rng.normal(size=len(x))]), (x > 0.2) & (x < 0.4)
     members = [
         ("raw", BoostedTreesClassifier(**TREES)),
         ("ranks", make_pipeline(QuantileTransformer(n_quantiles=200), BoostedTreesClassifier(**TREES))),
@@ -136,9 +142,9 @@ def test_modules_are_what_their_layers_are() -> None:
 
 @pytest.mark.parametrize("scaler", [StandardScaler(), MinMaxScaler()])
 @pytest.mark.parametrize("trees", [BoostedTreesClassifier(**TREES), XGBClassifier(n_estimators=20)])
-def test_float32_is_rounded_on_the_way(scaler: Any, trees: Any) -> None:
+def test_float32_is_rounded_on_the_way(scaler: Any, trees: Any, rng: np.random.Generator) -> None:
     """Scaled in float32 and in float64, a whole number falls on different sides of a threshold that it sits upon."""
-    whole = RNG.integers(0, 60, (1500, 2)).astype(np.float32) * 7 + 3
+    whole = rng.integers(0, 60, (1500, 2)).astype(np.float32) * 7 + 3
     y = ((whole[:, 0] % 5 > 2) ^ (whole[:, 1] > 200)).astype(int)
     model = make_pipeline(scaler, trees).fit(whole, y)
     rows, constraints = whole[:300], FeatureConstraints(integer=[0, 1])
@@ -161,18 +167,18 @@ def test_what_is_too_coarse_is_refused() -> None:
 # -- tables
 
 
-def test_nothing_in_a_sparse_table_is_missing_to_xgboost() -> None:
-    late = RNG.poisson(1.0, 400).astype(float)
-    table = pd.DataFrame({"town": [f"town {i}" for i in RNG.integers(0, 30, 400)], "late": late})
+def test_nothing_in_a_sparse_table_is_missing_to_xgboost(rng: np.random.Generator) -> None:
+    late = rng.poisson(1.0, 400).astype(float)
+    table = pd.DataFrame({"town": [f"town {i}" for i in rng.integers(0, 30, 400)], "late": late})
     front = make_column_transformer((OneHotEncoder(handle_unknown="ignore"), ["town"]), remainder="passthrough")
     model = make_pipeline(front, XGBClassifier(n_estimators=10)).fit(table, (late == 0).astype(int))
     with pytest.raises(NotCertifiableError, match="sparse"):
         certify(model, table, eps={"late": 1.0})
 
 
-def test_numbers_behind_an_imputer_may_be_categories() -> None:
-    code = RNG.integers(0, 6, 400)
-    mixed = pd.DataFrame({"code": [*code[:-5].astype(object), *["x"] * 5], "z": RNG.normal(size=400)})
+def test_numbers_behind_an_imputer_may_be_categories(rng: np.random.Generator) -> None:
+    code = rng.integers(0, 6, 400)
+    mixed = pd.DataFrame({"code": [*code[:-5].astype(object), *["x"] * 5], "z": rng.normal(size=400)})
     model = make_pipeline(SimpleImputer(strategy="most_frequent"), BoostedTreesClassifier(**TREES))
     model.fit(mixed, np.isin(code, [0, 3, 5]))
     with pytest.raises(NotCertifiableError, match="were categories in fit"):
@@ -202,9 +208,9 @@ def test_other_trees_are_refused(options: dict[str, Any], message: str) -> None:
     refused(XGBClassifier(n_estimators=5, **options).fit(X, y), X[:1], message)
 
 
-def test_where_the_sum_starts_is_rounded_too() -> None:
+def test_where_the_sum_starts_is_rounded_too(rng: np.random.Generator) -> None:
     """Small leaves upon a large start: float32 keeps few of their bits."""
-    rare = (RNG.random(300) < 0.05).astype(int)
+    rare = (rng.random(300) < 0.05).astype(int)
     trees = BoostedTreesClassifier(
         n_estimators=30, learning_rate=1e-4, max_depth=2, early_stopping=False, random_state=0
     )
@@ -212,7 +218,7 @@ def test_where_the_sum_starts_is_rounded_too() -> None:
     certificate, box = certify(model, X[:50], eps=[0.3] * 3), FeatureConstraints().box(X[:50], [0.3] * 3)
     sign = np.where(certificate.labels == 1, 1.0, -1.0)
     for _ in range(200):
-        moved = box.lower + RNG.random(box.lower.shape) * (box.upper - box.lower)
+        moved = box.lower + rng.random(box.lower.shape) * (box.upper - box.lower)
         assert (sign * margin(model, moved)[:, 0] >= certificate.margin_lower).all()
 
 
@@ -238,9 +244,9 @@ def test_several_labels_are_no_decision() -> None:
 
 @pytest.mark.parametrize("dtypes", [("float32", "int8"), ("float16", "int16"), ("float32", "uint8")])
 @pytest.mark.parametrize("scaler", [StandardScaler(), MinMaxScaler()])
-def test_few_bits_beside_whole_numbers(dtypes: tuple[str, str], scaler: Any) -> None:
+def test_few_bits_beside_whole_numbers(dtypes: tuple[str, str], scaler: Any, rng: np.random.Generator) -> None:
     """A row whose whole numbers stay is scaled in few bits, one whose move by fractions in float64."""
-    table = pd.DataFrame({"a": RNG.integers(0, 60, 1500) * 7 + 3, "i": RNG.integers(0, 50, 1500)})
+    table = pd.DataFrame({"a": rng.integers(0, 60, 1500) * 7 + 3, "i": rng.integers(0, 50, 1500)})
     table = table.astype(dict(zip(table, dtypes, strict=True)))
     trees = BoostedTreesClassifier(n_estimators=30, early_stopping=False, random_state=0)
     model = make_pipeline(scaler, trees).fit(table, (table["a"] % 5 > 2) ^ (table["a"] > 200))
@@ -282,12 +288,12 @@ def two_layers(n_features: int, n_outputs: int) -> nn.Module:
     return nn.Sequential(nn.Linear(n_features, 8), nn.ReLU(), nn.Linear(8, n_outputs))
 
 
-def test_where_nothing_may_move_nothing_falls() -> None:
-    table = pd.DataFrame({"a": RNG.choice(list("uvw"), 200), "b": RNG.choice(list("uvw"), 200)})
+def test_where_nothing_may_move_nothing_falls(rng: np.random.Generator) -> None:
+    table = pd.DataFrame({"a": rng.choice(list("uvw"), 200), "b": rng.choice(list("uvw"), 200)})
     trees = BoostedTreesClassifier(**TREES).fit(table, table["a"] == "u")
     assert not attack(trees, table, eps={}).success.any()
     assert certify(trees, table, eps={}).certified.all()
-    infinite = np.where(RNG.random((200, 2)) < 0.1, np.inf, RNG.random((200, 2))).astype(np.float16)
+    infinite = np.where(rng.random((200, 2)) < 0.1, np.inf, rng.random((200, 2))).astype(np.float16)
     trees = BoostedTreesClassifier(**TREES).fit(infinite, infinite[:, 0] > 0.5)
     assert certify(trees, infinite, eps=[0, 0], method="veritas").certified.all()
 
