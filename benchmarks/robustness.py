@@ -54,9 +54,9 @@ def net(mode: str | None, eps: Any, seed: int) -> hl.TabularMLPClassifier:
     )
 
 
-def hybrid(mode: str | None, eps: Any, seed: int) -> hl.HybridClassifier:
+def hybrid(mode: str | None, eps: Any, seed: int, resample: Any = None) -> hl.HybridClassifier:
     members = [("trees", hl.BoostedTreesClassifier()), ("net", net(mode, eps, seed))]
-    return hl.HybridClassifier(estimators=members, cv=3, features=None, random_state=seed)
+    return hl.HybridClassifier(estimators=members, cv=3, features=None, resample=resample, random_state=seed)
 
 
 def models(eps: Any, seed: int) -> dict[str, Any]:
@@ -67,6 +67,7 @@ def models(eps: Any, seed: int) -> dict[str, Any]:
         "net, ibp": net("ibp", eps, seed),
         "hybrid": hybrid(None, eps, seed),
         "hybrid, ibp net": hybrid("ibp", eps, seed),
+        "hybrid, ibp net, corners": hybrid("ibp", eps, seed, hl.CornerSampler(eps=eps)),
     }
 
 
@@ -79,7 +80,8 @@ def judged(model: Any, X: pd.DataFrame, y: np.ndarray, how: dict[str, Any], budg
     figures = {"clean": found.attacked.mean(), "attacked": stands.mean(), "certified": certified.mean()}
     if len(model.classes_) == 2:
         figures["AUC"] = roc_auc_score(y, model.predict_proba(X)[:, 1])
-    return figures | {"fell": 1 - stands.sum() / max(found.attacked.sum(), 1)}
+    figures["fell"] = 1 - stands.sum() / max(found.attacked.sum(), 1)
+    return {name: float(figure) for name, figure in figures.items()}
 
 
 def summed_up(rows: list[dict[str, Any]], by: list[str]) -> pd.DataFrame:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -14,7 +15,10 @@ from hybridlearn.training._net import WeightedNet
 
 # Inputs of a row beside those of the module: the ends between which its numbers move.
 ENDS = ("x_lower", "x_upper")
-_N_STEPS = 4
+# Steps up the loss, in widths of the box. Together they lead from anywhere to any end, and they shrink: steps of one
+# size jump over what is worst between, and a net learns to hide it from them. Validation takes each twice, to see it.
+_STEPS = (0.4, 0.3, 0.2, 0.1)
+_N_TIMES_IN_VALIDATION = 2
 
 
 @dataclass(frozen=True)
@@ -100,12 +104,13 @@ class AdversarialNet(WeightedNet):
         """Outputs of rows to which steps up the loss have led from somewhere in the box."""
         inputs, target = batch
         x = lower + torch.rand_like(lower) * (upper - lower)
-        for _ in range(_N_STEPS):
+        n_times = 1 if self.module_.training else _N_TIMES_IN_VALIDATION
+        for size in np.repeat(_STEPS, n_times):
             x.requires_grad_()
             with torch.enable_grad():
                 loss = self.get_loss(self.infer(inputs | {"x_num": x}), target)
                 (slope,) = torch.autograd.grad(loss, x)
-            x = torch.clamp(x.detach() + (upper - lower) / 4 * slope.sign(), lower, upper)
+            x = torch.clamp(x.detach() + size * (upper - lower) * slope.sign(), lower, upper)
         return self.infer(inputs | {"x_num": x})
 
     def _bounds(self, inputs: dict[str, Tensor], target: Tensor, lower: Tensor, upper: Tensor) -> Tensor:

@@ -24,6 +24,7 @@ from hybridlearn import (
 )
 from hybridlearn.modules import embedded_columns, hull, layers_of, least_by_intervals
 from hybridlearn.training import layers_of_net
+from hybridlearn.training._adversarial import AdversarialNet
 from hybridlearn.training._net import Patience, StopTraining
 
 SMALL: dict[str, Any] = {"max_epochs": 24, "learning_rate": 0.01, "early_stopping": False, "random_state": 0}
@@ -59,6 +60,20 @@ def test_descent_in_the_loss_works_for_every_net(net: Any) -> None:
     last = model.history_[-1]
     assert last["train_robust_loss"] > last["train_clean_loss"]
     assert model.score(X, y) > 0.8
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("peak", [0.0, 0.1, 0.35, 0.5, 0.8, 1.0])
+def test_steps_find_what_is_worst_inside_the_box_and_at_its_ends(peak: float, training: bool) -> None:
+    seen = SimpleNamespace(
+        module_=SimpleNamespace(training=training),
+        infer=lambda inputs: inputs["x_num"],
+        get_loss=lambda outputs, target: -(outputs - target).square().sum(),
+    )
+    lower, upper = torch.full((500, 1), -3.0), torch.full((500, 1), 5.0)
+    worst = torch.full((500, 1), -3.0 + 8.0 * peak)
+    found: Any = AdversarialNet._found(seen, ({"x_num": torch.zeros(500, 1)}, worst), lower, upper)  # type: ignore[arg-type]
+    assert (found - worst).abs().max() <= 0.1 * 8.0 + 1e-4
 
 
 @pytest.mark.parametrize("mode", ["pgd", "ibp"])
