@@ -88,6 +88,7 @@ CANDIDATES: dict[str, Callable[[bool], Any]] = {
     "wide_linear": wide_linear,
     "mlp_quantile": ours("TabularMLP", numeric_embedding="quantile", d_embedding=8),
     "features_mlp": behind_features("TabularMLP"),
+    "resnet": ours("TabularResNet"),
     "deep_trees": ours("BoostedTrees", max_depth=8, subsample=0.65),
     "second_mlp": ours("TabularMLP", random_state=1000),
     "second_tabm": ours("TabM", random_state=1000),

@@ -28,7 +28,6 @@ def _linear(classification: bool) -> Pipeline:
 _trees = partial(_one_of, BoostedTreesClassifier, BoostedTreesRegressor)
 _mlp = partial(_one_of, nets.TabularMLPClassifier, nets.TabularMLPRegressor)
 _tabm = partial(_one_of, nets.TabMClassifier, nets.TabMRegressor)
-_resnet = partial(_one_of, nets.TabularResNetClassifier, nets.TabularResNetRegressor)
 
 # Settings that complement each other across tables: docs/performance.md tells what each is worth.
 PORTFOLIO: dict[str, Callable[[bool], Any]] = {
@@ -44,10 +43,10 @@ PORTFOLIO: dict[str, Callable[[bool], Any]] = {
     "mlp": _mlp(),
     "tabm": _tabm(),
     "linear": _linear,
-    # with a seed of its own: what two perceptrons have learned by chance is not the same
+    # with a seed of its own: what two nets of a kind have learned by chance is not the same
     "second_mlp": _mlp(),
     "shallow_trees": _trees(max_depth=3, learning_rate=0.1),
-    "resnet": _resnet(),
+    "second_tabm": _tabm(),
 }
 # Whose margin is a sum of a function a column.
 _ADDITIVE: dict[str, Callable[[bool], Any]] = {
