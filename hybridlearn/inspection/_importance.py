@@ -120,8 +120,8 @@ def importance(
     Raises
     ------
     ValueError
-        On rows that are not those of a hybrid's ``fit``, or more of which than have twins in `X` another model was
-        trained on; on groups that name columns that are not there, or one twice.
+        On rows that are not those of a hybrid's ``fit``; of another model, where more rows equal rows of its fit than
+        equal each other; on groups that name columns that are not there, or one twice.
 
     Warns
     -----
