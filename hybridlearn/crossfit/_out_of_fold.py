@@ -74,6 +74,14 @@ class OutOfFold:
         return self.fold >= 0
 
     @property
+    def left_out(self) -> np.ndarray:
+        """Which of a member's models never saw which row, bool of shape (n_rows, n_models)."""
+        left_out = np.zeros((len(self.fold), len(self.tests)), dtype=bool)
+        for k, test in enumerate(self.tests):
+            left_out[test, k] = True
+        return left_out
+
+    @property
     def coverage(self) -> float:
         """Share of the rows that have one."""
         return float(self.covered.mean())

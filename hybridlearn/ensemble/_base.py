@@ -36,6 +36,7 @@ from hybridlearn.crossfit import (
 from hybridlearn.ensemble._assembly import Assembly, Calibrated, leaderboard
 from hybridlearn.ensemble._blend import Blend
 from hybridlearn.ensemble._replay import replayed
+from hybridlearn.ensemble._stretch import stretched
 from hybridlearn.ensemble._time import reserve
 from hybridlearn.resampling import Resampling
 from hybridlearn.table import Schema, TrainingRows, read_raw_table, read_training_rows
@@ -309,8 +310,13 @@ class BaseEnsemble(BaseMeta):
             front=front,
         )
 
-    def _keep(self, assembly: Assembly, models: dict[str, list[FoldModel]]) -> None:
-        """The end of a fit: what was learned, and the models that predict."""
+    def _keep(self, assembly: Assembly, models: dict[str, list[FoldModel]], X: Any = None) -> None:
+        """The end of a fit: what was learned, and the models that predict; `X` is what they were fitted on."""
+        final = assembly.final
+        is_mean = models is assembly.oof.models and assembly.oof.classes is not None
+        if X is not None and is_mean and isinstance(final.combiner, Blend):
+            blend = stretched(final.combiner, final.temperature, assembly.oof, X)
+            assembly = replace(assembly, final=replace(final, combiner=blend))
         self.oof_, self.ledger_ = assembly.oof, assembly.oof.ledger
         self._final_, self._by_fold_ = assembly.final.combiner, assembly.by_fold
         self.temperature_ = assembly.final.temperature

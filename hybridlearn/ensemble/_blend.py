@@ -14,6 +14,8 @@ from hybridlearn.ensemble._loss import log_loss_gradient, mean_loss
 _LOG_TEMPERATURE_BOUNDS = (np.log(0.05), np.log(20.0))
 # Where classes can be told apart without fail, there is no end to it.
 _MOST_SCALE = 20.0
+# Of what hardly varies, it would be chance.
+_MOST_SLOPE = 2.0
 _N_BAGS = 10
 _N_ROUNDS = 50
 _BAG_ELEMENTS = 40_000
@@ -71,7 +73,8 @@ def fit_blend(
     margins : ndarray of shape (n_members, n_rows, n_outputs)
     target, weight : ndarray of shape (n_rows,)
     classification : bool
-        Members are temperature-scaled first, and log loss is minimised; else squared error.
+        Members are temperature-scaled first, and log loss is minimised; else squared error, and what is selected is
+        made as steep as the target.
     seed : int
         Draws the bags of the greedy selection.
     recalibrate : bool, default=False
@@ -106,7 +109,33 @@ def _greedy(margins: np.ndarray, target: np.ndarray, weight: np.ndarray, classif
         bag = rng.choice(n_rows, size=size, replace=False)
         if weight[bag].any():
             weights += _select(margins[:, bag], target[bag], weight[bag], classification)
-    return Blend(weights / weights.sum(), np.zeros(n_outputs))
+    blend = Blend(weights / weights.sum(), np.zeros(n_outputs))
+    return blend if classification else _sloped(blend, margins, target, weight)
+
+
+def _sloped(blend: Blend, margins: np.ndarray, target: np.ndarray, weight: np.ndarray) -> Blend:
+    """The blend times the slope of the target on it, about its mean.
+
+    Boosted trees that stop early, and bagged nets, keep too close to the mean. What tells the slope from 1 is shrunk by
+    its standard error, as James and Stein (1961) do, so that few rows do not make matters worse.
+    """
+    told = blend.margin(margins)[:, 0]
+    mean = np.average(told, weights=weight)
+    leverage = weight * (told - mean)
+    spread = leverage @ (told - mean)
+    if spread == 0:
+        return blend
+    excess = leverage @ (target - told) / spread
+    left = target - np.average(target, weights=weight) - (1 + excess) * (told - mean)
+    # heteroscedastic (White, 1980): errors grow with most targets
+    variance = leverage**2 @ left**2 / spread**2
+    slope = 1 + excess - variance / excess if excess**2 > variance else 1.0
+    slope = min(max(slope, 0.0), _MOST_SLOPE)
+    least = told.min()
+    if least > 0:
+        # what is never below 0 stays above half of the least there was
+        slope = min(slope, (mean - least / 2) / (mean - least))
+    return Blend(slope * blend.weights, np.array([mean - slope * mean]))
 
 
 def _select(margins: np.ndarray, target: np.ndarray, weight: np.ndarray, classification: bool) -> np.ndarray:

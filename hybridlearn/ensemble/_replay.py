@@ -46,10 +46,7 @@ def replayed(ensemble: Any, table: Any) -> np.ndarray:
 
 def _kinds(oof: OutOfFold) -> Iterator[tuple[np.ndarray, int, np.ndarray]]:
     """Rows that are judged alike: these, the fold whose weights judge them, and which models never saw them."""
-    left_out = np.zeros((len(oof.fold), len(oof.tests)), dtype=bool)
-    for k, test in enumerate(oof.tests):
-        left_out[test, k] = True
     rows = np.flatnonzero(oof.covered)
-    kinds, kind = np.unique(np.column_stack([oof.fold, left_out])[rows], axis=0, return_inverse=True)
+    kinds, kind = np.unique(np.column_stack([oof.fold, oof.left_out])[rows], axis=0, return_inverse=True)
     for i, (fold, *own) in enumerate(kinds):
         yield rows[kind == i], int(fold), np.array(own, dtype=bool)

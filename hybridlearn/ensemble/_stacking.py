@@ -86,7 +86,7 @@ class BaseStacking(BaseHybrid):
                     "wrap fitted members in FrozenEstimator",
                 )
             oof = table_of_fitted(self.estimators, work)
-            self._finish(self._assemble(oof, work), oof.models)
+            self._finish(self._assemble(oof, work), oof.models, work)
             return
         work, splits = self._splits(work, self.cv)
         members = self._members(work)
@@ -104,10 +104,10 @@ class BaseStacking(BaseHybrid):
         models = oof.models
         if not oof.covered.all():
             models = refitted(members, oof, work, running=self._running_for(work, len(members)))
-        self._finish(self._assemble(oof, work), models)
+        self._finish(self._assemble(oof, work), models, work)
 
-    def _finish(self, assembly: Assembly, models: dict[str, list[Any]]) -> None:
-        self._keep(assembly, models)
+    def _finish(self, assembly: Assembly, models: dict[str, list[Any]], work: Work) -> None:
+        self._keep(assembly, models, work.rows.X)
         self.final_estimator_ = getattr(getattr(self._final_, "model", None), "estimator", self._final_)
 
     def _second_layer(

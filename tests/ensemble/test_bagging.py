@@ -211,7 +211,8 @@ def test_a_prediction_is_the_mean_of_all_models(resample: str) -> None:
     np.testing.assert_allclose(bag.predict(X), expected, rtol=1e-12)
     classes = bagged(DecisionTreeClassifier(max_depth=3), resample).fit(X, TWO)
     mean = np.mean([model.margin(X) for model in classes.models_["estimator"]], axis=0)
-    np.testing.assert_allclose(classes.margin(X), mean * classes.weights_["estimator"] / classes.temperature_)
+    total = classes.intercept_ + mean * classes.weights_["estimator"]
+    np.testing.assert_allclose(classes.margin(X), total / classes.temperature_)
 
 
 # balanced draws

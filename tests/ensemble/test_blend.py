@@ -205,3 +205,62 @@ def test_the_selection_weighs_its_rows() -> None:
     weight = np.repeat([1.0, 1e-3], 10)
     np.testing.assert_allclose(_select(margins, target, weight, classification=True), [1, 0])
     np.testing.assert_allclose(_select(margins, target, weight[::-1], classification=True), [0, 1])
+
+
+# the slope of a regression
+
+
+def too_close_to_the_mean(n_rows: int, slope: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Two members alike, and the target that is `slope` times as far from the mean, with noise."""
+    rng = np.random.default_rng(seed)
+    told = rng.normal(50, 1, size=n_rows)
+    target = 50 + slope * (told - 50) + rng.normal(scale=0.5, size=n_rows)
+    return np.stack([told, told])[:, :, None], target, rng.uniform(0.5, 2, n_rows)
+
+
+@pytest.mark.parametrize("slope", [0.6, 1.3])
+def test_a_blend_that_is_not_as_steep_as_the_target_is_made_so(slope: float) -> None:
+    margins, target, weight = too_close_to_the_mean(5000, slope)
+    blend = fit_blend("greedy", margins, target, weight, classification=False, seed=0)
+    plain = LinearRegression().fit(margins[0], target, weight)
+    np.testing.assert_allclose(blend.weights.sum(), plain.coef_[0], rtol=0.01)
+    mean = np.average(margins[0, :, 0], weights=weight)
+    np.testing.assert_allclose(blend.margin(np.full((2, 1, 1), mean)), mean)
+
+
+@given(seed=st.integers(0, 200), scale=st.sampled_from([1e-3, 1.0, 1e6]))
+def test_a_slope_is_closer_to_one_than_that_of_least_squares(seed: int, scale: float) -> None:
+    margins, target, weight = too_close_to_the_mean(25, 1.0, seed)
+    blend = fit_blend("greedy", scale * margins, scale * target, weight, classification=False, seed=0)
+    plain = LinearRegression().fit(margins[0], target, weight).coef_[0]
+    assert abs(blend.weights.sum() - 1) <= 0.9 * abs(plain - 1) + 1e-9
+
+
+def test_a_slope_that_may_be_chance_is_left_at_one() -> None:
+    found = [
+        fit_blend("greedy", *too_close_to_the_mean(40, 1.0, seed), classification=False, seed=0).weights.sum()
+        for seed in range(40)
+    ]
+    # within one standard error, two thirds of the time
+    assert 18 <= sum(slope == pytest.approx(1, abs=1e-12) for slope in found) <= 34
+    np.testing.assert_allclose(np.mean(found), 1, atol=0.05)
+
+
+def test_what_is_above_zero_stays_there() -> None:
+    rng = np.random.default_rng(0)
+    told = np.append(0.1 + rng.exponential(size=500), 0.01)
+    blend = fit_blend("greedy", told[None, :, None], 2 * told - 1, np.ones(501), classification=False, seed=0)
+    assert blend.weights[0] > 1
+    assert blend.margin(told[None, :, None]).min() == pytest.approx(0.005)
+
+
+def test_a_member_that_says_the_opposite_gets_no_negative_weight() -> None:
+    told = np.random.default_rng(0).normal(size=300)
+    blend = fit_blend("greedy", told[None, :, None], -told, np.ones(300), classification=False, seed=0)
+    assert blend.weights[0] == 0
+    assert blend.intercept[0] == pytest.approx(told.mean())
+
+
+def test_nobody_who_says_the_same_of_all_rows_has_a_slope() -> None:
+    blend = fit_blend("greedy", np.ones((1, 20, 1)), np.arange(20.0), np.ones(20), classification=False, seed=0)
+    assert blend.weights[0] == 1

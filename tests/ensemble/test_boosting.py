@@ -21,6 +21,7 @@ from sklearn.neighbors import KNeighborsRegressor
 from sklearn.tree import DecisionTreeRegressor
 
 from hybridlearn.ensemble import HybridBoostingClassifier, HybridBoostingRegressor
+from hybridlearn.ensemble._assembly import assemble, blend_learner
 from hybridlearn.nets import TabularMLPClassifier, TabularMLPRegressor
 from hybridlearn.trees import BoostedTreesClassifier, BoostedTreesRegressor
 
@@ -302,12 +303,17 @@ def test_weights_of_all_stages_minimise_the_log_loss_together(labels: np.ndarray
         full = np.column_stack([0 * margin, margin]) if margin.shape[1] == 1 else margin
         return -log_softmax(full, axis=1)[np.arange(N_ROWS), codes].mean()
 
-    found = np.concatenate([boost.weights_, boost.intercept_])
+    blend = assemble(boost.oof_, blend_learner(boost.oof_, "nonnegative", seed=0)).final.combiner
+    found = np.concatenate([blend.weights, blend.intercept])
     bounds = [(0, None)] * len(steps) + [(None, None)] * steps.shape[2]
     best = minimize(loss, found, bounds=bounds, method="L-BFGS-B")
     assert len(steps) == 2
     assert (boost.weights_ >= 0).all()
     assert loss(found) < best.fun + 1e-5
+    # the mean over folds is stretched
+    by = boost.weights_[blend.weights > 0] / blend.weights[blend.weights > 0]
+    assert np.ptp(by) < 1e-9
+    assert 1 < by.iloc[0] < 1.5
 
 
 @pytest.mark.parametrize("labels", [TWO, THREE, NUMBER], ids=["two", "three", "number"])

@@ -161,10 +161,11 @@ def test_inner_folds_that_calibrate_a_member_follow_time_and_groups(flights, kin
     day, hour = X["day"].to_numpy(), np.unique(X["time_hour"], return_inverse=True)[1]
     given: dict[str, Any] = {"rows": {}, "time": {"time": hour}, "groups": {"groups": day}}[kind]
     Decides.log.clear()
-    hybrid = stack(TimeSeriesSplit(3) if kind == "rows" else 3, estimators=[("m", Decides())])
-    hybrid.fit(table, y, **given)
-    # three folds and, forward in time, all rows, each with three inner folds
-    assert len(Decides.log) == (3 if kind == "groups" else 4) * 4
+    cv = {"rows": TimeSeriesSplit(3), "time": 3, "groups": 2}[kind]
+    stack(cv, estimators=[("m", Decides())]).fit(table, y, **given)
+    # the folds (of two, no model is asked of rows that it has seen) and, forward in time, all rows, each with three
+    # inner folds
+    assert len(Decides.log) == (2 if kind == "groups" else 4) * 4
     for fitted_on, asked in Decides.log:
         for rows in asked:
             if kind == "groups":
