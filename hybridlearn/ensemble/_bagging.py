@@ -54,7 +54,7 @@ class BaseBagging(BaseBags):
         kind = "nonnegative" if self.resample == "under" else "mean"
         recalibrate = oof.classes is not None and resamples(members[0][1])
         learn = blend_learner(oof, kind, seed=work.seed, recalibrate=recalibrate)
-        self._keep(assemble(oof, learn, deadline=work.deadline), models, work.rows.X)
+        self._keep(assemble(oof, learn, deadline=work.deadline), models, work)
 
     def _of_bags(self, members: Members, work: Work, progress: FitProgress) -> OutOfFold:
         check_not_in_time(work, f"resample={self.resample!r}", "'folds'")

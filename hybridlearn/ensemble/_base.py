@@ -310,12 +310,12 @@ class BaseEnsemble(BaseMeta):
             front=front,
         )
 
-    def _keep(self, assembly: Assembly, models: dict[str, list[FoldModel]], X: Any = None) -> None:
-        """The end of a fit: what was learned, and the models that predict; `X` is what they were fitted on."""
+    def _keep(self, assembly: Assembly, models: dict[str, list[FoldModel]], work: Work | None = None) -> None:
+        """The end of a fit: what was learned, the models that predict, and for calibration what they were fitted on."""
         final = assembly.final
         is_mean = models is assembly.oof.models and assembly.oof.classes is not None
-        if X is not None and is_mean and isinstance(final.combiner, Blend):
-            blend = stretched(final.combiner, final.temperature, assembly.oof, X)
+        if work is not None and is_mean and isinstance(final.combiner, Blend):
+            blend = stretched(final.combiner, final.temperature, assembly.oof, work.rows.X, work.deadline)
             assembly = replace(assembly, final=replace(final, combiner=blend))
         self.oof_, self.ledger_ = assembly.oof, assembly.oof.ledger
         self._final_, self._by_fold_ = assembly.final.combiner, assembly.by_fold

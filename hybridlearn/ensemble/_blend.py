@@ -14,8 +14,9 @@ from hybridlearn.ensemble._loss import log_loss_gradient, mean_loss
 _LOG_TEMPERATURE_BOUNDS = (np.log(0.05), np.log(20.0))
 # Where classes can be told apart without fail, there is no end to it.
 _MOST_SCALE = 20.0
-# Of what hardly varies, it would be chance.
 _MOST_SLOPE = 2.0
+# What differs by rounding only.
+_SAME = 1e-9
 _N_BAGS = 10
 _N_ROUNDS = 50
 _BAG_ELEMENTS = 40_000
@@ -114,26 +115,28 @@ def _greedy(margins: np.ndarray, target: np.ndarray, weight: np.ndarray, classif
 
 
 def _sloped(blend: Blend, margins: np.ndarray, target: np.ndarray, weight: np.ndarray) -> Blend:
-    """The blend times the slope of the target on it, about its mean.
+    """The blend times the slope of the target on it, about its mean, where that is above 1 beyond chance.
 
-    Boosted trees that stop early, and bagged nets, keep too close to the mean. What tells the slope from 1 is shrunk by
-    its standard error, as James and Stein (1961) do, so that few rows do not make matters worse.
+    Boosted trees that stop early, and bagged nets, keep too close to the mean. What is above 1 is shrunk by its
+    standard error, of heteroscedastic rows that each count without themselves (HC3: MacKinnon and White, 1985).
     """
-    told = blend.margin(margins)[:, 0]
-    mean = np.average(told, weights=weight)
-    leverage = weight * (told - mean)
-    spread = leverage @ (told - mean)
-    if spread == 0:
+    told, share = blend.margin(margins)[:, 0], weight / weight.sum()
+    mean = share @ told
+    scale = np.abs(told - mean).max()
+    if scale <= _SAME * np.abs(told).max():
         return blend
-    excess = leverage @ (target - told) / spread
-    left = target - np.average(target, weights=weight) - (1 + excess) * (told - mean)
-    # heteroscedastic (White, 1980): errors grow with most targets
-    variance = leverage**2 @ left**2 / spread**2
-    slope = 1 + excess - variance / excess if excess**2 > variance else 1.0
-    slope = min(max(slope, 0.0), _MOST_SLOPE)
+    apart, error = (told - mean) / scale, (target - told) / scale
+    spread = share @ apart**2
+    excess = (share * apart) @ error / spread
+    left = error - share @ error - excess * apart
+    held_out = left / np.maximum(1 - share * (1 + apart**2 / spread), _SAME)
+    variance = ((share * apart) ** 2 @ held_out**2) / spread**2
+    if excess <= 0 or excess**2 <= variance:
+        return blend
+    slope = min(1 + excess - variance / excess, _MOST_SLOPE)
     least = told.min()
     if least > 0:
-        # what is never below 0 stays above half of the least there was
+        # a sum of positive numbers is to stay one: above half of the least that was told
         slope = min(slope, (mean - least / 2) / (mean - least))
     return Blend(slope * blend.weights, np.array([mean - slope * mean]))
 

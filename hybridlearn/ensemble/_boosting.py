@@ -109,7 +109,7 @@ class BaseBoosting(BaseOfMembers):
         # stages add up, also where nothing is learned of their weights
         whole_sum = Blend(np.ones(len(names)), np.zeros(self._n_outputs))
         learn = blend_learner(oof, "nonnegative", seed=work.seed)
-        self._keep(assemble(oof, learn, unlearned=whole_sum, deadline=work.deadline), models, work.rows.X)
+        self._keep(assemble(oof, learn, unlearned=whole_sum, deadline=work.deadline), models, work)
         self.stages_ = pd.DataFrame(
             [
                 (k, s, step.name, step.loss)

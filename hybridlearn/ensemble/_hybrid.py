@@ -96,7 +96,7 @@ class BaseBlend(BaseEnsemble):
         is_shifted = any(resamples(member) for _, member in members)
         recalibrate = oof.classes is not None and (is_shifted if resampling is None else resampling.recalibrates)
         learn = blend_learner(oof, kind, seed=work.seed, recalibrate=recalibrate)
-        self._keep(assemble(oof, learn, deadline=work.deadline), models, work.rows.X)
+        self._keep(assemble(oof, learn, deadline=work.deadline), models, work)
 
 
 @leads_with(estimators="auto", cv=5, final_estimator="greedy")
@@ -233,7 +233,8 @@ class HybridClassifier(HybridClassifierHead, BaseFlagship):
     From these alone the non-negative weights of the sum and its temperature are learned. A prediction is the
     weighted sum of each member's mean margin over its fold models: K fits a member and no refit, unlike
     scikit-learn's stacking with K + 1. As a mean of K models varies less than one, it is stretched about its own mean,
-    by how much the models differ on the rows that they have seen; no label is looked at. Being linear in margins, it can be explained and certified.
+    by how much the models differ on the rows that they have seen; no label is looked at. Being linear in margins, it
+    can be explained and certified.
 
     <sections>
 

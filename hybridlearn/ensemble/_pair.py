@@ -84,7 +84,8 @@ _ATTRIBUTES = """
         Which rows each step saw; ``ledger_.assert_leak_free()`` proves it.
     weights_ : Series of shape (n_members,)
         Weight of each member's margin: of classes, as it suits the mean over fold models, which varies less than the
-        single ones that weights are learned from; of numbers, times the slope of the target on the blend.
+        single ones that weights are learned from; of numbers, times the slope of the target on the blend, where that is
+        above 1.
     intercept_ : ndarray of shape (n_outputs,)
         Added to the weighted sum.
     temperature_ : float

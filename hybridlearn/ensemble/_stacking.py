@@ -107,7 +107,7 @@ class BaseStacking(BaseHybrid):
         self._finish(self._assemble(oof, work), models, work)
 
     def _finish(self, assembly: Assembly, models: dict[str, list[Any]], work: Work) -> None:
-        self._keep(assembly, models, work.rows.X)
+        self._keep(assembly, models, work)
         self.final_estimator_ = getattr(getattr(self._final_, "model", None), "estimator", self._final_)
 
     def _second_layer(

@@ -6,16 +6,17 @@ from typing import Any
 
 import numpy as np
 
+from hybridlearn._clock import Deadline
 from hybridlearn._heads import probabilities
 from hybridlearn.crossfit import OutOfFold, margins_by_member, no_news_of_levels, sample_of
 from hybridlearn.ensemble._blend import Blend
 from hybridlearn.table import take_rows
 
-# Rows whose variance is looked at.
-_MOST_ROWS = 2000
+# Rows whose variance is looked at, under a deadline in so many parts.
+_MOST_ROWS, _N_PARTS = 500, 5
 
 
-def stretched(blend: Blend, temperature: float, oof: OutOfFold, X: Any) -> Blend:
+def stretched(blend: Blend, temperature: float, oof: OutOfFold, X: Any, deadline: Deadline | None = None) -> Blend:
     """The blend for the mean of all fold models, of one that was learned from the margins of single ones.
 
     Weights and temperature are right for models that never saw a row: with folds, one. A new row gets the mean of K,
@@ -34,6 +35,8 @@ def stretched(blend: Blend, temperature: float, oof: OutOfFold, X: Any) -> Blend
         Of a classification, with the models that predict.
     X : table of n_rows rows
         What these were fitted on.
+    deadline : Deadline, optional
+        Past it, fewer rows are looked at.
 
     Returns
     -------
@@ -45,7 +48,13 @@ def stretched(blend: Blend, temperature: float, oof: OutOfFold, X: Any) -> Blend
     rows = sample_of(oof.target, np.flatnonzero((n_unseen > 0) & (n_seen > 1)), _MOST_ROWS, seed=0)
     if not len(rows) or not blend.weights.any():
         return blend
-    margins = _margins(blend, temperature, oof, take_rows(X, rows))
+    n_parts = 1 if deadline is None else min(_N_PARTS, len(rows))
+    parts, found = [rows[i::n_parts] for i in range(n_parts)], []
+    for part in parts:
+        found.append(_margins(blend, temperature, oof, take_rows(X, part)))
+        if deadline is not None and deadline.is_over:
+            break
+    rows, margins = np.concatenate(parts[: len(found)]), np.concatenate(found, axis=1)
     seen = ~left_out[rows].T[:, :, None]
     single = margins.mean(axis=0, where=~seen)
     weight = oof.weight[rows, None] * _curvature(margins.mean(axis=0, where=seen))

@@ -200,7 +200,7 @@ class UnderBaggingClassifier(HybridClassifierHead, BaseBags):
         kind = "mean" if self.self_paced else "nonnegative"
         recalibrate = self.self_paced or resamples(members[0][1])
         learn = blend_learner(oof, kind, seed=work.seed, recalibrate=recalibrate)
-        self._keep(assemble(oof, learn, deadline=work.deadline), oof.models, work.rows.X)
+        self._keep(assemble(oof, learn, deadline=work.deadline), oof.models, work)
 
     def _of_rounds(
         self,

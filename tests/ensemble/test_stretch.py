@@ -13,6 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import TimeSeriesSplit
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
+from hybridlearn._clock import Deadline
 from hybridlearn._heads import centred
 from hybridlearn.crossfit import Ledger, OutOfFold
 from hybridlearn.ensemble import HybridBaggingClassifier, HybridClassifier, HybridRegressor, HybridStackingClassifier
@@ -139,7 +140,7 @@ def test_the_most_that_is_put_back_is_what_a_mean_can_lose() -> None:
         pytest.param(noisy(2, 50), id="two models, of which one has seen a row"),
         pytest.param(noisy(1, 50), id="one model"),
         pytest.param(np.repeat(noisy(1, 50), 4, axis=0), id="models that are alike"),
-        pytest.param(np.ones((4, 50, 1)), id="no row is like another"),
+        pytest.param(np.ones((4, 50, 1)), id="all rows are alike"),
         pytest.param(np.full((4, 50, 1), 1e3), id="no doubt"),
     ],
 )
@@ -148,6 +149,23 @@ def test_where_nothing_is_lost_nothing_is_changed(margins: np.ndarray) -> None:
     new = stretched(ONE, 1.0, oof, X)
     assert_allclose(new.weights, 1, rtol=1e-12)
     assert_allclose(new.intercept, 0, atol=1e-9)
+
+
+def test_past_its_deadline_it_looks_at_fewer_rows() -> None:
+    oof, X = told(noisy(4, 1000))
+    asked = []
+
+    class Counted(Told):
+        def margin_behind(self, X: np.ndarray) -> np.ndarray:
+            asked.append(len(X))
+            return super().margin_behind(X)
+
+    oof.models["a"] = [Counted(each.margins) for each in oof.models["a"]]  # type: ignore[attr-defined]
+    of_all = stretched(ONE, 1.0, oof, X, Deadline.after(1000))
+    assert asked == [100] * 20
+    asked.clear()
+    assert stretched(ONE, 1.0, oof, X, Deadline.after(-1)).weights[0] == pytest.approx(of_all.weights[0], rel=0.2)
+    assert asked == [100] * 4
 
 
 def test_members_without_weight_are_not_asked() -> None:
