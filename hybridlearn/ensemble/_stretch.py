@@ -48,13 +48,7 @@ def stretched(blend: Blend, temperature: float, oof: OutOfFold, X: Any, deadline
     rows = sample_of(oof.target, np.flatnonzero((n_unseen > 0) & (n_seen > 1)), _MOST_ROWS, seed=0)
     if not len(rows) or not blend.weights.any():
         return blend
-    n_parts = 1 if deadline is None else min(_N_PARTS, len(rows))
-    parts, found = [rows[i::n_parts] for i in range(n_parts)], []
-    for part in parts:
-        found.append(_margins(blend, temperature, oof, take_rows(X, part)))
-        if deadline is not None and deadline.is_over:
-            break
-    rows, margins = np.concatenate(parts[: len(found)]), np.concatenate(found, axis=1)
+    rows, margins = _asked(rows, blend, temperature, oof, X, deadline)
     seen = ~left_out[rows].T[:, :, None]
     single = margins.mean(axis=0, where=~seen)
     weight = oof.weight[rows, None] * _curvature(margins.mean(axis=0, where=seen))
@@ -70,6 +64,19 @@ def stretched(blend: Blend, temperature: float, oof: OutOfFold, X: Any, deadline
     # margins of several classes are centred, and stay so
     about = temperature * (centre - centre.mean() if len(centre) > 1 else centre)
     return Blend(by * blend.weights, about + by * (blend.intercept - about))
+
+
+def _asked(
+    rows: np.ndarray, blend: Blend, temperature: float, oof: OutOfFold, X: Any, deadline: Deadline | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """As many of the rows as there is time for, some at least, and what each model says of them."""
+    n_parts = 1 if deadline is None else min(_N_PARTS, len(rows))
+    parts, found = [rows[i::n_parts] for i in range(n_parts)], []
+    for part in parts:
+        found.append(_margins(blend, temperature, oof, take_rows(X, part)))
+        if deadline is not None and deadline.is_over:
+            break
+    return np.concatenate(parts[: len(found)]), np.concatenate(found, axis=1)
 
 
 def _margins(blend: Blend, temperature: float, oof: OutOfFold, table: Any) -> np.ndarray:
