@@ -69,7 +69,7 @@ def stretched(blend: Blend, temperature: float, oof: OutOfFold, X: Any, deadline
 def _asked(
     rows: np.ndarray, blend: Blend, temperature: float, oof: OutOfFold, X: Any, deadline: Deadline | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """As many of the rows as there is time for, some at least, and what each model says of them, as `_margins` has it."""
+    """As many of the rows as there is time for, some at least, and what each model says of them."""
     n_parts = 1 if deadline is None else min(_N_PARTS, len(rows))
     parts, found = [rows[i::n_parts] for i in range(n_parts)], []
     for part in parts:
